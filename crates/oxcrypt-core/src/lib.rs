@@ -1,0 +1,1 @@
+//! The Cryptomator vault format as pure functions.
