@@ -1,1 +1,28 @@
 //! Places for opaque ciphertext objects.
+//!
+//! A [`Store`] holds a tree of directories and regular files under names that mean nothing to it.
+//! It never sees cleartext, never follows a symbolic link and never leaves the tree it was opened
+//! on: every call takes a directory handle and a name of one component, or two where the
+//! documentation of the call says so.
+//!
+//! The trait is synchronous. On a local disk a call is one system call and waiting is rare; a slow
+//! store simply blocks its caller, announces [`Latency::Slow`], and is given more threads.
+//!
+//! [`LocalStore`] is a directory of the host.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod durable;
+mod error;
+mod local;
+mod name;
+mod store;
+mod types;
+
+pub use error::{Result, StoreError, StoreErrorKind};
+pub use local::{LocalDir, LocalFile, LocalStore};
+pub use store::{Node, Store};
+pub use types::{
+    Capabilities, Cookie, Create, DirEntry, Identity, Kind, Latency, OpenMode, RenameMode, Space,
+    Stat, TimeSet, Timestamp,
+};
