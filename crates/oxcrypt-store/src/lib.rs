@@ -8,19 +8,24 @@
 //! The trait is synchronous. On a local disk a call is one system call and waiting is rare; a slow
 //! store simply blocks its caller, announces [`Latency::Slow`], and is given more threads.
 //!
-//! [`LocalStore`] is a directory of the host.
+//! [`LocalStore`] is a directory of the host, [`MemStore`] its twin in memory for tests, and
+//! [`FaultStore`] wraps any store to make chosen calls fail.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod durable;
 mod error;
+mod fault;
 mod local;
+mod mem;
 mod name;
 mod store;
 mod types;
 
 pub use error::{Result, StoreError, StoreErrorKind};
+pub use fault::{At, Call, Fault, FaultStore, Faults};
 pub use local::{LocalDir, LocalFile, LocalStore};
+pub use mem::{MemDir, MemFile, MemStore};
 pub use store::{Node, Store};
 pub use types::{
     Capabilities, Cookie, Create, DirEntry, Identity, Kind, Latency, OpenMode, RenameMode, Space,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom};
 
 use super::handle::LocalDir;
-use crate::error::{Result, StoreErrorKind};
+use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::types::{Cookie, DirEntry, Kind};
 
 /// Lists through the directory's own descriptor when nobody else does, else through one of its own:
@@ -19,13 +19,19 @@ pub(super) fn list(
     if !at.is_readable() {
         return Err(StoreErrorKind::PermissionDenied.into());
     }
-    match at.position().try_lock() {
+    let listed = match at.position().try_lock() {
         Some(_held) => list_fd(at, from, buf_hint, visit),
         None => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let own = rustix::fs::openat(at, c".", flags, Mode::empty())?;
-            list_fd(own, from, buf_hint, visit)
+            rustix::fs::openat(at, c".", flags, Mode::empty())
+                .map_err(StoreError::from)
+                .and_then(|own| list_fd(own, from, buf_hint, visit))
         }
+    };
+    match listed {
+        // The directory itself was removed meanwhile: nothing is left in it.
+        Err(error) if error.is_not_found() => Ok(()),
+        done => done,
     }
 }
 
