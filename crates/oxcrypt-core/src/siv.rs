@@ -17,6 +17,7 @@ use zeroize::Zeroize;
 
 use crate::error::Error;
 use crate::key::MasterKey;
+use crate::wipe::wipe;
 
 /// Bytes of the synthetic IV, which comes before the ciphertext.
 pub const SIV_LEN: usize = 16;
@@ -258,17 +259,8 @@ impl BlockCipherEncClosure for Ctr<'_> {
                 }
             }
         }
-        stream.as_flattened_bytes().zeroize();
-    }
-}
-
-trait FlattenedBytes {
-    fn as_flattened_bytes(&mut self) -> &mut [u8];
-}
-
-impl FlattenedBytes for [Block; CTR_BATCH] {
-    fn as_flattened_bytes(&mut self) -> &mut [u8] {
-        Block::slice_as_flattened_mut(self)
+        let used = self.input.len().min(batch).next_multiple_of(16);
+        wipe(&mut Block::slice_as_flattened_mut(&mut stream)[..used]);
     }
 }
 

@@ -6,10 +6,10 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
 
 use super::chunk::{ChunkCipher, Context, gcm_aad};
 use crate::error::Error;
+use crate::wipe::wipe;
 
 const GCM_TAG: usize = 16;
 const MAC_TAG: usize = 32;
@@ -68,7 +68,7 @@ impl ChunkCipher for Gcm {
             .open_separate_gather(gcm_nonce(nonce), aad, cipher, tag, out)
             .map_err(|_| {
                 // Decryption runs along with the check here: leave nothing that failed it.
-                out.zeroize();
+                wipe(out);
                 Error::Authentication
             })
     }

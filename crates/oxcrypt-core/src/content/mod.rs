@@ -6,6 +6,7 @@ mod chunk;
 pub(crate) mod header;
 pub mod layout;
 mod rust_crypto;
+pub(crate) mod small;
 
 pub use chunk::Backend;
 pub(crate) use chunk::ContentKeys;
