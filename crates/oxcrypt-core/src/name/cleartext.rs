@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
 
 use super::NameError;
 
@@ -56,6 +56,16 @@ impl<'a> CleartextName<'a> {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// The name in NFD where that is another spelling: the form in which clients of another
+    /// system may have stored it. Only for finding such nodes, never for writing one.
+    #[must_use]
+    pub fn decomposed(&self) -> Option<CleartextName<'static>> {
+        if self.0.is_ascii() || is_nfd(&self.0) {
+            return None;
+        }
+        Some(CleartextName(Cow::Owned(self.0.nfd().collect())))
     }
 
     /// The name with its own text.
