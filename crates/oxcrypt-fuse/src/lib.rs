@@ -1,1 +1,15 @@
-//! A mounted vault.
+//! A mounted vault: thin transports between the kernel and the file system.
+//!
+//! `filesystem` is wiring only: decode, call, reply. Every rule lives in `oxcrypt-vfs`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod attr;
+mod errno;
+mod filesystem;
+mod options;
+mod pool;
+mod session;
+
+pub use options::{Access, MountOptions};
+pub use session::{Mount, Unmounter};

@@ -1,1 +1,29 @@
-//! The file system inside a vault.
+//! The file system inside a vault: inodes, open files, locks, and every operation with full POSIX
+//! meaning. It knows no FUSE and no cipher details; frontends (the mount, the command line, tests)
+//! are thin users of [`VaultFs`].
+//!
+//! Read in this order: `vault_fs` (the parts and the lock order), `node` (what is kept per file),
+//! `resolve` (from cleartext names to ciphertext nodes), then `ops/` and `file/`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod alias;
+mod error;
+mod event;
+mod file;
+mod handles;
+mod node;
+mod ops;
+mod pending;
+mod resolve;
+mod scratch;
+mod types;
+mod vault_fs;
+
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, EventKind, EventSink, LogEvents};
+pub use types::{
+    AllocateMode, Attr, Caller, Entry, ListItem, NodeId, NodeKind, RenameFlags, SeekTarget,
+    SetAttr, Space, TimeChange, Timestamp, VfsOptions,
+};
+pub use vault_fs::VaultFs;

@@ -1,0 +1,85 @@
+//! What a mount can be told.
+
+use std::time::Duration;
+
+/// Who may use the mount besides its owner. The kernel checks the permission bits in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Nobody.
+    #[default]
+    Owner,
+    /// Root.
+    Root,
+    /// Everybody.
+    Everybody,
+}
+
+/// Options of one mount.
+#[derive(Clone, Debug)]
+pub struct MountOptions {
+    /// Refuse every change.
+    pub read_only: bool,
+    /// Who may use the mount.
+    pub access: Access,
+    /// Show this owner instead of the ciphertext's.
+    pub uid: Option<u32>,
+    /// Show this group instead of the ciphertext's.
+    pub gid: Option<u32>,
+    /// Hide these permission bits.
+    pub umask: u32,
+    /// Honour set-user-id and set-group-id bits of programs in the vault.
+    pub suid: bool,
+    /// Honour device nodes (there are none in a vault).
+    pub dev: bool,
+    /// Forbid running programs from the vault.
+    pub noexec: bool,
+    /// Source shown in the mount table.
+    pub fsname: String,
+    /// Reader threads; 0 means one per CPU.
+    pub threads: usize,
+    /// Pin reader threads to CPUs. Off: it doubles the latency of a single client on a quiet
+    /// machine, and pays only when other work competes for the CPUs.
+    pub pin: bool,
+    /// How long the kernel may trust names and attributes without asking.
+    pub ttl: Duration,
+    /// How long the kernel may remember that a name does not exist.
+    pub negative_ttl: Duration,
+    /// Let the kernel collect writes before it hands them over.
+    pub writeback: bool,
+    /// Answer open and opendir without a message.
+    pub zero_message_open: bool,
+    /// Passed to the kernel as they are.
+    pub extra: Vec<String>,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            access: Access::Owner,
+            uid: None,
+            gid: None,
+            umask: 0,
+            suid: false,
+            dev: false,
+            noexec: false,
+            fsname: "oxcrypt".into(),
+            threads: 0,
+            pin: false,
+            ttl: Duration::from_secs(1),
+            negative_ttl: Duration::ZERO,
+            writeback: true,
+            zero_message_open: true,
+            extra: Vec::new(),
+        }
+    }
+}
+
+impl MountOptions {
+    pub(crate) fn reader_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            n => n,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Mounting, serving and ending.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
+use oxcrypt_store::Store;
+use oxcrypt_vfs::VaultFs;
+
+use crate::filesystem::Adapter;
+use crate::options::{Access, MountOptions};
+use crate::pool::Pool;
+
+/// A mounted vault that is ready to be served.
+pub struct Mount<S: Store> {
+    session: Session<Adapter<S>>,
+    vfs: Arc<VaultFs<S>>,
+}
+
+/// Ends a mount from another thread.
+#[derive(Debug)]
+pub struct Unmounter(SessionUnmounter);
+
+impl Unmounter {
+    /// Unmounts; [`Mount::serve`] returns afterwards.
+    ///
+    /// # Errors
+    /// `Busy` while programs use the mount.
+    pub fn unmount(&mut self) -> io::Result<()> {
+        self.0.unmount()
+    }
+}
+
+impl<S: Store> Mount<S> {
+    /// Mounts at `mountpoint`. The mount answers as soon as [`Mount::serve`] runs.
+    ///
+    /// # Errors
+    /// When FUSE is not available or the mount point is not usable.
+    pub fn new(vfs: Arc<VaultFs<S>>, mountpoint: &Path, options: MountOptions) -> io::Result<Self> {
+        let config = config(&options);
+        let adapter = Adapter {
+            vfs: Arc::clone(&vfs),
+            options,
+            pool: Pool::new()?,
+        };
+        let session = Session::new(adapter, mountpoint, &config)?;
+        Ok(Self { session, vfs })
+    }
+
+    /// A handle that ends this mount.
+    pub fn unmounter(&mut self) -> Unmounter {
+        Unmounter(self.session.unmount_callable())
+    }
+
+    /// Answers requests until the mount ends, however it ends, and then writes what is pending.
+    ///
+    /// # Errors
+    /// When the connection to the kernel fails.
+    pub fn serve(self) -> io::Result<()> {
+        let Self { session, vfs } = self;
+        let background = {
+            let vfs = Arc::clone(&vfs);
+            std::thread::Builder::new()
+                .name("oxcrypt-bg".into())
+                .stack_size(256 * 1024)
+                .spawn(move || vfs.run_background())?
+        };
+        let served = session.run();
+        vfs.stop();
+        // It only waits on a condition variable; a panic there was reported already.
+        let _ = background.join();
+        served
+    }
+}
+
+fn config(options: &MountOptions) -> Config {
+    let mut mount_options = vec![
+        MountOption::FSName(options.fsname.clone()),
+        MountOption::Subtype("oxcrypt".into()),
+        MountOption::DefaultPermissions,
+        if options.suid {
+            MountOption::Suid
+        } else {
+            MountOption::NoSuid
+        },
+        if options.dev {
+            MountOption::Dev
+        } else {
+            MountOption::NoDev
+        },
+        if options.read_only {
+            MountOption::RO
+        } else {
+            MountOption::RW
+        },
+    ];
+    if options.noexec {
+        mount_options.push(MountOption::NoExec);
+    }
+    mount_options.extend(options.extra.iter().cloned().map(MountOption::CUSTOM));
+    let mut config = Config::default();
+    config.mount_options = mount_options;
+    config.acl = match options.access {
+        Access::Owner => SessionACL::Owner,
+        Access::Root => SessionACL::RootAndOwner,
+        Access::Everybody => SessionACL::All,
+    };
+    config.n_threads = Some(options.reader_threads());
+    config
+}

@@ -1,0 +1,85 @@
+//! Bounded sets of open descriptors.
+//!
+//! Files and content directories stay open between requests, because opening costs more than the
+//! request itself. Each set is a clock: the oldest entry goes unless it was used since the hand
+//! passed last.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use oxcrypt_store::Store;
+use parking_lot::Mutex;
+
+use crate::node::{Body, Node};
+
+/// The clock over all nodes with an open descriptor of one kind.
+pub(crate) struct HandleClock<S: Store> {
+    ring: Mutex<VecDeque<Weak<Node<S>>>>,
+    capacity: usize,
+}
+
+impl<S: Store> HandleClock<S> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            ring: Mutex::new(VecDeque::new()),
+            capacity: capacity.max(8),
+        }
+    }
+
+    /// Notes that `node` was just opened, and closes others beyond the capacity.
+    ///
+    /// Must be called without the lock of any *other* node's descriptor. Descriptors in use (their
+    /// lock is held) and those that cannot be reopened are passed over.
+    pub(crate) fn opened(&self, node: &Arc<Node<S>>) {
+        let mut ring = self.ring.lock();
+        ring.push_back(Arc::downgrade(node));
+        let mut steps = 2 * ring.len();
+        while ring.len() > self.capacity && steps > 0 {
+            steps -= 1;
+            let Some(weak) = ring.pop_front() else { break };
+            let Some(old) = weak.upgrade() else { continue };
+            if Arc::ptr_eq(&old, node) || used(&old).swap(false, Ordering::Relaxed) || !close(&old)
+            {
+                ring.push_back(weak);
+            }
+        }
+    }
+
+    /// Entries in the ring, for statistics.
+    pub(crate) fn len(&self) -> usize {
+        self.ring.lock().len()
+    }
+}
+
+fn used<S: Store>(node: &Node<S>) -> &AtomicBool {
+    static NEVER: AtomicBool = AtomicBool::new(false);
+    match &node.body {
+        Body::File(f) => &f.used,
+        Body::Dir(d) => &d.used,
+        Body::Symlink => &NEVER,
+    }
+}
+
+/// Closes the descriptor; false when it is busy or the only way to the content.
+fn close<S: Store>(node: &Node<S>) -> bool {
+    match &node.body {
+        Body::File(f) => match f.io.try_write() {
+            Some(io) if io.pinned || io.header_pending => false,
+            Some(mut io) => {
+                io.backing = None;
+                io.header = None;
+                true
+            }
+            None => false,
+        },
+        Body::Dir(d) => match d.handle.try_lock() {
+            Some(mut handle) => {
+                *handle = None;
+                true
+            }
+            None => false,
+        },
+        Body::Symlink => true,
+    }
+}

@@ -1,0 +1,297 @@
+//! Nodes: what the frontend holds a lookup on, and the table that finds them.
+//!
+//! A node is one ciphertext object, known by the identity of the file that carries its content (the
+//! content directory for a directory). Two names of one file are therefore one node, and a file
+//! replaced behind our back is another node, with a number of its own.
+//!
+//! Invariants: a node is in `by_id` exactly while its lookup count is above zero (the root always);
+//! `by_identity` leads to at most one node per identity, and only to nodes in `by_id`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use oxcrypt_core::{DirHash, DirNames, FileHeader};
+use oxcrypt_store::{Identity, Store};
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+
+use crate::alias::AliasTable;
+use crate::error::ErrorKind;
+use crate::types::{NodeId, NodeKind};
+
+/// Where a node is found: its parent and its cleartext name there.
+#[derive(Debug)]
+pub(crate) struct Place<S: Store> {
+    pub(crate) parent: Arc<Node<S>>,
+    pub(crate) name: Box<[u8]>,
+}
+
+impl<S: Store> Clone for Place<S> {
+    fn clone(&self) -> Self {
+        Self {
+            parent: Arc::clone(&self.parent),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// One file, directory or symbolic link.
+pub(crate) struct Node<S: Store> {
+    pub(crate) id: NodeId,
+    pub(crate) identity: Identity,
+    lookups: AtomicU64,
+    /// One valid name, or none: the root, and nodes whose last known name was removed.
+    pub(crate) place: Mutex<Option<Place<S>>>,
+    pub(crate) body: Body<S>,
+}
+
+impl<S: Store> std::fmt::Debug for Node<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id)
+            .field("kind", &self.kind())
+            .finish()
+    }
+}
+
+/// What a node carries by kind.
+pub(crate) enum Body<S: Store> {
+    File(FileState<S>),
+    Dir(Box<DirState<S>>),
+    Symlink,
+}
+
+/// A directory: its id never changes, its place may.
+pub(crate) struct DirState<S: Store> {
+    pub(crate) names: DirNames,
+    pub(crate) hash: DirHash,
+    /// Open content directory, if it was not evicted.
+    pub(crate) handle: Mutex<Option<S::Dir>>,
+    pub(crate) used: AtomicBool,
+    /// Held shared while a name in this directory is resolved, exclusively while one changes.
+    pub(crate) lock: RwLock<()>,
+    /// Nodes shown under another name than their own, if any were met.
+    pub(crate) aliases: Mutex<Option<Arc<AliasTable>>>,
+    /// Set when nodes below were created, removed or renamed since the last sync.
+    pub(crate) unsynced: AtomicBool,
+}
+
+/// A file: all its openers share this.
+pub(crate) struct FileState<S: Store> {
+    pub(crate) io: RwLock<FileIo<S>>,
+    pub(crate) used: AtomicBool,
+    /// Set when a name of this file was created or moved since the last fsync.
+    pub(crate) name_unsynced: AtomicBool,
+}
+
+/// The open ciphertext file behind a file node.
+pub(crate) struct FileIo<S: Store> {
+    pub(crate) backing: Option<Backing<S>>,
+    /// Authenticated header, once read or created.
+    pub(crate) header: Option<FileHeader>,
+    /// Length of the ciphertext; meaningful while `backing` is open.
+    pub(crate) cipher_len: u64,
+    /// The header exists only in memory yet; the file on disk is empty.
+    pub(crate) header_pending: bool,
+    /// The last name is gone: this descriptor is the only way to the content.
+    pub(crate) pinned: bool,
+    /// A write that had been acknowledged failed later; told once by fsync.
+    pub(crate) failed: Option<ErrorKind>,
+}
+
+/// An open ciphertext file.
+pub(crate) struct Backing<S: Store> {
+    pub(crate) file: S::File,
+    pub(crate) writable: bool,
+}
+
+impl<S: Store> FileState<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            io: RwLock::new(FileIo {
+                backing: None,
+                header: None,
+                cipher_len: 0,
+                header_pending: false,
+                pinned: false,
+                failed: None,
+            }),
+            used: AtomicBool::new(false),
+            name_unsynced: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<S: Store> Node<S> {
+    pub(crate) fn kind(&self) -> NodeKind {
+        match self.body {
+            Body::File(_) => NodeKind::File,
+            Body::Dir(_) => NodeKind::Directory,
+            Body::Symlink => NodeKind::Symlink,
+        }
+    }
+
+    pub(crate) fn dir(&self) -> Result<&DirState<S>, ErrorKind> {
+        match &self.body {
+            Body::Dir(d) => Ok(d),
+            Body::File(_) | Body::Symlink => Err(ErrorKind::NotDirectory),
+        }
+    }
+
+    pub(crate) fn file(&self) -> Result<&FileState<S>, ErrorKind> {
+        match &self.body {
+            Body::File(f) => Ok(f),
+            Body::Dir(_) => Err(ErrorKind::IsDirectory),
+            Body::Symlink => Err(ErrorKind::InvalidArgument),
+        }
+    }
+
+    /// Whether the node is recorded as `name` in `parent`.
+    pub(crate) fn is_at(&self, parent: NodeId, name: &[u8]) -> bool {
+        self.place
+            .lock()
+            .as_ref()
+            .is_some_and(|p| p.parent.id == parent && &*p.name == name)
+    }
+
+    /// Records `name` in `parent` as the way to this node.
+    pub(crate) fn set_place(&self, parent: &Arc<Node<S>>, name: &[u8]) {
+        let mut place = self.place.lock();
+        match &mut *place {
+            Some(p) if p.parent.id == parent.id && &*p.name == name => {}
+            other => {
+                *other = Some(Place {
+                    parent: Arc::clone(parent),
+                    name: name.into(),
+                })
+            }
+        }
+    }
+}
+
+const SHARDS: usize = 16;
+
+/// All nodes the frontend knows.
+pub(crate) struct NodeTable<S: Store> {
+    by_id: [RwLock<FxHashMap<u64, Arc<Node<S>>>>; SHARDS],
+    by_identity: [Mutex<FxHashMap<Identity, NodeId>>; SHARDS],
+    next: AtomicU64,
+}
+
+impl<S: Store> NodeTable<S> {
+    /// A table that holds only the root.
+    pub(crate) fn new(root_identity: Identity, root: Box<DirState<S>>) -> Self {
+        let table = Self {
+            by_id: std::array::from_fn(|_| RwLock::new(FxHashMap::default())),
+            by_identity: std::array::from_fn(|_| Mutex::new(FxHashMap::default())),
+            next: AtomicU64::new(0),
+        };
+        let root = Arc::new(Node {
+            id: NodeId::ROOT,
+            identity: root_identity,
+            // The root is never forgotten.
+            lookups: AtomicU64::new(1),
+            place: Mutex::new(None),
+            body: Body::Dir(root),
+        });
+        table
+            .identity_shard(&root_identity)
+            .lock()
+            .insert(root_identity, root.id);
+        table.id_shard(root.id).write().insert(root.id.0, root);
+        table
+    }
+
+    fn id_shard(&self, id: NodeId) -> &RwLock<FxHashMap<u64, Arc<Node<S>>>> {
+        &self.by_id[id.0 as usize % SHARDS]
+    }
+
+    fn identity_shard(&self, identity: &Identity) -> &Mutex<FxHashMap<Identity, NodeId>> {
+        &self.by_identity[identity.ino as usize % SHARDS]
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Option<Arc<Node<S>>> {
+        self.id_shard(id).read().get(&id.0).cloned()
+    }
+
+    /// The node of this identity without taking a lookup on it.
+    pub(crate) fn find(&self, identity: &Identity) -> Option<Arc<Node<S>>> {
+        let id = *self.identity_shard(identity).lock().get(identity)?;
+        self.get(id)
+    }
+
+    /// Takes one lookup on the node of `identity`, made by `body` when it is new or of another kind.
+    pub(crate) fn intern(
+        &self,
+        identity: Identity,
+        kind: NodeKind,
+        body: impl FnOnce() -> Body<S>,
+    ) -> Arc<Node<S>> {
+        let mut identities = self.identity_shard(&identity).lock();
+        if let Some(node) = identities.get(&identity).and_then(|id| self.get(*id))
+            && node.kind() == kind
+        {
+            node.lookups.fetch_add(1, Ordering::Relaxed);
+            return node;
+        }
+        let id = self.choose_id(identity.ino);
+        let node = Arc::new(Node {
+            id,
+            identity,
+            lookups: AtomicU64::new(1),
+            place: Mutex::new(None),
+            body: body(),
+        });
+        self.id_shard(id).write().insert(id.0, Arc::clone(&node));
+        identities.insert(identity, id);
+        node
+    }
+
+    /// The ciphertext object's inode number, so that programs see the same number on every mount;
+    /// a number outside the host's range while another node still has it (a file that was removed
+    /// or replaced and is still in use).
+    ///
+    /// LOCK: the identity shard of `ino` is held, so nobody else chooses for this number.
+    fn choose_id(&self, ino: u64) -> NodeId {
+        const OUTSIDE: u64 = 1 << 63;
+        let id = NodeId(ino);
+        if id > NodeId::ROOT && ino < OUTSIDE && !self.id_shard(id).read().contains_key(&ino) {
+            return id;
+        }
+        NodeId(OUTSIDE | self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Drops `count` lookups; returns the node when these were the last.
+    pub(crate) fn forget(&self, id: NodeId, count: u64) -> Option<Arc<Node<S>>> {
+        if id == NodeId::ROOT {
+            return None;
+        }
+        let node = self.get(id)?;
+        let mut identities = self.identity_shard(&node.identity).lock();
+        let before = node.lookups.load(Ordering::Relaxed);
+        let after = before.saturating_sub(count);
+        node.lookups.store(after, Ordering::Relaxed);
+        if after > 0 {
+            return None;
+        }
+        if identities.get(&node.identity) == Some(&id) {
+            identities.remove(&node.identity);
+        }
+        self.id_shard(id).write().remove(&id.0);
+        Some(node)
+    }
+
+    /// The next lookup of this object finds a new node. Called when the last name goes (its inode
+    /// number may be reused) and when foreign content must not meet cached pages.
+    pub(crate) fn detach(&self, node: &Node<S>) {
+        let mut identities = self.identity_shard(&node.identity).lock();
+        if identities.get(&node.identity) == Some(&node.id) {
+            identities.remove(&node.identity);
+        }
+    }
+
+    /// Nodes known at the moment.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.iter().map(|s| s.read().len()).sum()
+    }
+}

@@ -1,0 +1,72 @@
+//! Finding nodes and letting go of them.
+
+use oxcrypt_store::Store;
+
+use crate::error::Result;
+use crate::node::Body;
+use crate::resolve::parse_lookup;
+use crate::types::{Entry, NodeId};
+use crate::vault_fs::VaultFs;
+
+impl<S: Store> VaultFs<S> {
+    /// Finds `name` in a directory and takes a lookup on it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Damaged` for a node that has lost its type or content.
+    pub fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Entry> {
+        let parent = self.node(parent)?;
+        if name == b".." || name == b"." {
+            return self.lookup_dots(&parent, name);
+        }
+        let name = parse_lookup(name)?;
+        let _names = parent.dir()?.lock.read();
+        let found = self.locate(&parent, &name)?;
+        Ok(self
+            .intern_found(&parent, name.as_str().as_bytes(), &found)
+            .1)
+    }
+
+    /// `.` and `..` are asked for only by servers that re-export a mount.
+    fn lookup_dots(
+        &self,
+        node: &std::sync::Arc<crate::node::Node<S>>,
+        name: &[u8],
+    ) -> Result<Entry> {
+        let up = if name == b".." {
+            node.place
+                .lock()
+                .as_ref()
+                .map(|p| std::sync::Arc::clone(&p.parent))
+        } else {
+            None
+        };
+        let target = up.unwrap_or_else(|| std::sync::Arc::clone(node));
+        let content = self.content_dir(&target)?;
+        let stat = self.store.stat_dir(&content)?;
+        if target.id != NodeId::ROOT {
+            self.nodes.intern(target.identity, target.kind(), || {
+                unreachable!("the node is known")
+            });
+        }
+        Ok(Entry {
+            node: target.id,
+            attr: self.attr_from(&target, &stat),
+        })
+    }
+
+    /// Gives back `count` lookups. With the last one the node is gone: its descriptor closes, and
+    /// the content of a file without a name with it.
+    pub fn forget(&self, id: NodeId, count: u64) {
+        let Some(node) = self.nodes.forget(id, count) else {
+            return;
+        };
+        if let Body::File(file) = &node.body {
+            let mut io = file.io.write();
+            if !io.pinned
+                && let Err(e) = self.write_pending_header(&mut io)
+            {
+                tracing::error!(error = %e, "cannot write the header of a new file");
+            }
+        }
+    }
+}

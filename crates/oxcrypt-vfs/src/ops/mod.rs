@@ -1,0 +1,10 @@
+//! The operations on names and attributes, one concept a file.
+
+mod attr;
+mod create;
+mod link;
+mod list;
+mod lookup;
+mod remove;
+pub(crate) mod rename;
+mod wrapper;

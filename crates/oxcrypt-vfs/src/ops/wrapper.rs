@@ -1,0 +1,159 @@
+//! Building and removing the directories that wrap a type file.
+//!
+//! A new wrapper is built under a temporary name, which every reader ignores, and appears under its
+//! final name complete, by one rename. A wrapper is removed type file first: a crash in between
+//! leaves an empty node that `check` removes, never content without a way to it.
+
+use std::sync::Arc;
+
+use oxcrypt_store::{OpenMode, RenameMode, Store, StoreErrorKind};
+
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::resolve::{NAME_FILE, NodeName, Sealed};
+use crate::types::Caller;
+use crate::vault_fs::VaultFs;
+
+/// Mode of wrappers and their small files; access to a node is governed by its content's mode.
+const WRAPPER_MODE: u32 = 0o777;
+const SMALL_FILE_MODE: u32 = 0o666;
+
+impl<S: Store> VaultFs<S> {
+    /// Builds a wrapper with one more file by `fill` and moves it to its final name, which must be
+    /// free.
+    pub(crate) fn build_wrapper(
+        &self,
+        content: &S::Dir,
+        sealed: &Sealed,
+        fill: impl FnOnce(&NodeName) -> Result<()>,
+    ) -> Result<()> {
+        let temp = NodeName::new(&self.temp_name())?;
+        self.store
+            .create_dir(content, temp.as_bytes(), WRAPPER_MODE)?;
+        let built = self.write_name_file(content, &temp, sealed).and_then(|()| {
+            fill(&temp)?;
+            let target = sealed.node_name.as_bytes();
+            Ok(self.store.rename(
+                content,
+                temp.as_bytes(),
+                content,
+                target,
+                RenameMode::NoReplace,
+            )?)
+        });
+        if built.is_err() {
+            self.discard_wrapper(content, &temp);
+        }
+        built
+    }
+
+    /// Writes `name.c9s` into a wrapper whose name is shortened; otherwise does nothing.
+    pub(crate) fn write_name_file(
+        &self,
+        content: &S::Dir,
+        wrapper: &NodeName,
+        sealed: &Sealed,
+    ) -> Result<()> {
+        match &sealed.full {
+            Some(full) => self.write_small(content, &wrapper.join(NAME_FILE), full.full()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a small new file, replacing what is there.
+    pub(crate) fn write_small(
+        &self,
+        content: &S::Dir,
+        path: &NodeName,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let mode = OpenMode::new_file(SMALL_FILE_MODE);
+        let file = match self.store.open(content, path.as_bytes(), mode) {
+            Ok(file) => file,
+            Err(e) if e.kind == StoreErrorKind::Exists => {
+                let file = self
+                    .store
+                    .open(content, path.as_bytes(), OpenMode::READ_WRITE)?;
+                self.store.set_len(&file, 0)?;
+                file
+            }
+            Err(e) => return Err(e.into()),
+        };
+        Ok(self.store.write_at(&file, bytes, 0)?)
+    }
+
+    /// Removes a wrapper that holds nothing but the files of the format. Anything else in it stays,
+    /// and the wrapper with it.
+    pub(crate) fn remove_wrapper(
+        &self,
+        content: &S::Dir,
+        wrapper: &NodeName,
+        inner: &[u8],
+    ) -> Result<()> {
+        self.remove_if_there(content, &wrapper.join(inner))?;
+        if wrapper.is_long() {
+            self.remove_if_there(content, &wrapper.join(NAME_FILE))?;
+        }
+        match self.store.remove_dir(content, wrapper.as_bytes()) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind == StoreErrorKind::NotFound => Ok(()),
+            Err(e) if e.kind == StoreErrorKind::NotEmpty => self.remove_leftovers(content, wrapper),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A wrapper may hold a superfluous `name.c9s` or our own temporary files.
+    fn remove_leftovers(&self, content: &S::Dir, wrapper: &NodeName) -> Result<()> {
+        self.remove_if_there(content, &wrapper.join(NAME_FILE))?;
+        self.remove_if_there(content, &wrapper.join(NEW_NAME_FILE))?;
+        match self.store.remove_dir(content, wrapper.as_bytes()) {
+            Err(e) if e.kind == StoreErrorKind::NotEmpty => {
+                // Foreign files: the node is gone, its remains are left to the owner.
+                self.event(crate::event::EventKind::ForeignFile, wrapper.as_bytes());
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Removes an unfinished wrapper; errors leave it behind, where nobody sees it.
+    pub(crate) fn discard_wrapper(&self, content: &S::Dir, temp: &NodeName) {
+        use crate::resolve::{CONTENTS_FILE, DIR_FILE, SYMLINK_FILE};
+        for inner in [NAME_FILE, DIR_FILE, SYMLINK_FILE, CONTENTS_FILE] {
+            let _ = self.store.remove_file(content, temp.join(inner).as_bytes());
+        }
+        let _ = self.store.remove_dir(content, temp.as_bytes());
+    }
+
+    pub(crate) fn remove_if_there(&self, content: &S::Dir, path: &NodeName) -> Result<()> {
+        match self.store.remove_file(content, path.as_bytes()) {
+            Err(e) if e.kind != StoreErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a new object to the caller, where the mount serves many users; the group is the
+    /// directory's if that has its set-group-id bit.
+    pub(crate) fn own_new(
+        &self,
+        at: oxcrypt_store::Node<'_, S>,
+        parent: &Arc<Node<S>>,
+        caller: Caller,
+    ) -> Result<()> {
+        if !self.options.own_by_caller {
+            return Ok(());
+        }
+        let parent_stat = self.store.stat_dir(&self.content_dir(parent)?)?;
+        let gid = if parent_stat.mode & 0o2000 != 0 {
+            parent_stat.gid
+        } else {
+            caller.gid
+        };
+        self.store
+            .set_owner(at, Some(caller.uid), Some(gid))
+            .map_err(Error::from)
+    }
+}
+
+/// The next `name.c9s` of a wrapper that is about to be renamed.
+pub(crate) const NEW_NAME_FILE: &[u8] = b"name.c9s.new";

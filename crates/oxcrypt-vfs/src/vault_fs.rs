@@ -1,0 +1,276 @@
+//! The file system itself: its parts, and the small steps that all operations share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use oxcrypt_core::{Cryptor, DirHash, DirId};
+use oxcrypt_store::{Stat, Store, StoreErrorKind};
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventKind, EventSink};
+use crate::handles::HandleClock;
+use crate::node::{Body, DirState, FileState, Node, NodeTable};
+use crate::pending::PendingHeaders;
+use crate::resolve::{Content, Found};
+use crate::types::{Attr, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
+
+/// An unlocked vault as a file system. Every method may be called from any thread.
+///
+/// # Locks, in the order in which they are taken
+/// 1. `rename_tree`: moves of directories between directories, one at a time.
+/// 2. `DirState::lock` of directories, by node id ascending when two are needed.
+/// 3. `FileState::io` of one file, never of two at once.
+/// 4. Leaves, never held while another lock is taken: `Node::place`, `DirState::handle`,
+///    `DirState::aliases`, the node table's shards, the handle clocks, the pending set. The clocks
+///    only *try* the locks of what they close.
+pub struct VaultFs<S: Store> {
+    pub(crate) store: S,
+    pub(crate) cryptor: Cryptor,
+    pub(crate) options: VfsOptions,
+    pub(crate) nodes: NodeTable<S>,
+    pub(crate) rename_tree: Mutex<()>,
+    pub(crate) open_files: HandleClock<S>,
+    pub(crate) open_dirs: HandleClock<S>,
+    pub(crate) pending: PendingHeaders<S>,
+    /// The directory `d` of the vault.
+    pub(crate) data_dir: S::Dir,
+    pub(crate) events: Box<dyn EventSink>,
+    temp_names: AtomicU64,
+    temp_salt: u64,
+}
+
+impl<S: Store> VaultFs<S> {
+    /// Opens the file system of an unlocked vault.
+    ///
+    /// # Errors
+    /// When the data directory or the root's content directory cannot be opened.
+    pub fn new(
+        store: S,
+        cryptor: Cryptor,
+        options: VfsOptions,
+        events: Box<dyn EventSink>,
+    ) -> Result<Self> {
+        let data_dir = store.open_dir(&store.root(), b"d")?;
+        let hash = cryptor.dir_hash(&DirId::ROOT);
+        let content = store.open_dir(&data_dir, &hash_path(&hash))?;
+        let stat = store.stat_dir(&content)?;
+        let root = Box::new(new_dir_state(&cryptor, &DirId::ROOT, hash, content));
+        let mut salt = [0u8; 8];
+        oxcrypt_core::rng::with_rng(|rng| oxcrypt_core::rng::Rng::fill(rng, &mut salt));
+        Ok(Self {
+            nodes: NodeTable::new(stat.id, root),
+            rename_tree: Mutex::new(()),
+            open_files: HandleClock::new(options.max_open_files),
+            open_dirs: HandleClock::new(options.max_open_dirs),
+            pending: PendingHeaders::new(),
+            data_dir,
+            events,
+            temp_names: AtomicU64::new(0),
+            temp_salt: u64::from_le_bytes(salt),
+            store,
+            cryptor,
+            options,
+        })
+    }
+
+    /// The cipher of this vault.
+    pub fn cryptor(&self) -> &Cryptor {
+        &self.cryptor
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Nodes on which a frontend holds lookups.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Ciphertext files and content directories held open.
+    pub fn open_handles(&self) -> usize {
+        self.open_files.len() + self.open_dirs.len()
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> Result<Arc<Node<S>>> {
+        self.nodes.get(id).ok_or(ErrorKind::Stale.into())
+    }
+
+    pub(crate) fn writable(&self) -> Result<()> {
+        if self.options.read_only {
+            Err(ErrorKind::ReadOnly.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn event(&self, kind: EventKind, path: &[u8]) {
+        self.events.emit(Event {
+            kind,
+            path: String::from_utf8_lossy(path).into_owned(),
+        });
+    }
+
+    /// The open content directory of `node`.
+    pub(crate) fn content_dir(&self, node: &Arc<Node<S>>) -> Result<S::Dir> {
+        let dir = node.dir()?;
+        dir.used.store(true, Ordering::Relaxed);
+        let opened = {
+            let mut handle = dir.handle.lock();
+            if let Some(open) = &*handle {
+                return Ok(open.clone());
+            }
+            let open = self.open_content_dir(&dir.hash)?;
+            *handle = Some(open.clone());
+            open
+        };
+        self.open_dirs.opened(node);
+        Ok(opened)
+    }
+
+    pub(crate) fn open_content_dir(&self, hash: &DirHash) -> Result<S::Dir> {
+        self.store
+            .open_dir(&self.data_dir, &hash_path(hash))
+            .map_err(|e| match e.kind {
+                StoreErrorKind::NotFound | StoreErrorKind::NotDirectory => {
+                    ErrorKind::Damaged.into()
+                }
+                _ => Error::from(e),
+            })
+    }
+
+    /// A name in a content directory that every reader of the format ignores.
+    pub(crate) fn temp_name(&self) -> [u8; 24] {
+        let n = self.temp_names.fetch_add(1, Ordering::Relaxed);
+        let id = self
+            .temp_salt
+            .wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut name = *b".oxcrypt-0000000000000000"[..24]
+            .first_chunk::<24>()
+            .expect("24 bytes");
+        name[8..].copy_from_slice(&hex16(id));
+        name
+    }
+
+    /// Takes a lookup on a found node and records its name.
+    pub(crate) fn intern_found(
+        &self,
+        parent: &Arc<Node<S>>,
+        name: &[u8],
+        found: &Found<S>,
+    ) -> (Arc<Node<S>>, Entry) {
+        let node = self
+            .nodes
+            .intern(found.stat.id, found.kind(), || match &found.content {
+                Content::File => Body::File(FileState::new()),
+                Content::Symlink => Body::Symlink,
+                Content::Dir {
+                    dir_id,
+                    hash,
+                    handle,
+                } => Body::Dir(Box::new(new_dir_state(
+                    &self.cryptor,
+                    dir_id,
+                    *hash,
+                    handle.clone(),
+                ))),
+            });
+        node.set_place(parent, name);
+        if found.kind() == NodeKind::Directory {
+            self.open_dirs.opened(&node);
+        }
+        let entry = Entry {
+            node: node.id,
+            attr: self.attr_from(&node, &found.stat),
+        };
+        (node, entry)
+    }
+
+    /// Attributes from the ciphertext object's.
+    pub(crate) fn attr_from(&self, node: &Node<S>, stat: &Stat) -> Attr {
+        let kind = node.kind();
+        let size = match kind {
+            NodeKind::Directory => stat.size,
+            NodeKind::File | NodeKind::Symlink => self.shown_size(stat.size),
+        };
+        let mode = match kind {
+            NodeKind::Symlink => 0o777,
+            NodeKind::File | NodeKind::Directory => stat.mode,
+        };
+        Attr {
+            ino: node.id.0,
+            kind,
+            size,
+            blocks: stat.blocks,
+            mode,
+            nlink: u32::try_from(stat.nlink).unwrap_or(u32::MAX),
+            uid: stat.uid,
+            gid: stat.gid,
+            atime: time_from(stat.atime),
+            mtime: time_from(stat.mtime),
+            ctime: time_from(stat.ctime),
+            btime: stat.id.btime.map(time_from).unwrap_or_default(),
+        }
+    }
+
+    /// The size to show for a ciphertext length. A length that no file can have is shown one byte
+    /// longer than its whole chunks, so that reading to the end meets the error instead of a
+    /// plausible end of file.
+    fn shown_size(&self, cipher_len: u64) -> u64 {
+        use oxcrypt_core::content::layout::SizeError;
+        let layout = self.cryptor.layout();
+        match layout.plain_len(cipher_len) {
+            Ok(len) => len,
+            Err(SizeError::Empty) => 0,
+            Err(SizeError::TornHeader) => 1,
+            Err(SizeError::TornChunk | SizeError::EmptyTrailingChunk { .. }) => {
+                let whole =
+                    (cipher_len - layout.header_len() as u64) / layout.cipher_chunk_len() as u64;
+                whole * oxcrypt_core::content::layout::CHUNK_LEN as u64 + 1
+            }
+        }
+    }
+}
+
+pub(crate) fn new_dir_state<S: Store>(
+    cryptor: &Cryptor,
+    dir_id: &DirId,
+    hash: DirHash,
+    handle: S::Dir,
+) -> DirState<S> {
+    DirState {
+        names: cryptor.dir_names(dir_id),
+        hash,
+        handle: Mutex::new(Some(handle)),
+        used: AtomicBool::new(true),
+        lock: RwLock::new(()),
+        aliases: Mutex::new(None),
+        unsynced: AtomicBool::new(false),
+    }
+}
+
+/// `XX/YYYY…`, relative to the data directory.
+pub(crate) fn hash_path(hash: &DirHash) -> [u8; 33] {
+    let mut path = [b'/'; 33];
+    path[..2].copy_from_slice(hash.prefix().as_bytes());
+    path[3..].copy_from_slice(hash.rest().as_bytes());
+    path
+}
+
+fn time_from(t: oxcrypt_store::Timestamp) -> Timestamp {
+    Timestamp {
+        secs: t.secs,
+        nanos: t.nanos,
+    }
+}
+
+fn hex16(mut value: u64) -> [u8; 16] {
+    let mut out = [0u8; 16];
+    for byte in out.iter_mut().rev() {
+        *byte = b"0123456789abcdef"[(value & 15) as usize];
+        value >>= 4;
+    }
+    out
+}
