@@ -43,19 +43,16 @@ pub fn available() -> bool {
 /// # Panics
 /// With the checker's report if anything differs. Does nothing where the checker is [not
 /// available](available).
-pub fn official_check(vault: &Path, manifest: &Value) {
+pub fn official_check(vault: &Path, manifest: &Value, options: &[&str]) {
     if !available() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("manifest.json");
     std::fs::write(&file, serde_json::to_vec(manifest).unwrap()).unwrap();
-    let verdict = run(&[
-        "verify".as_ref(),
-        vault.as_os_str(),
-        file.as_os_str(),
-        "--strict".as_ref(),
-    ]);
+    let mut arguments = vec!["verify".as_ref(), vault.as_os_str(), file.as_os_str()];
+    arguments.extend(options.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
+    let verdict = run(&arguments);
     assert!(
         verdict.good,
         "the official library disagrees about {}:\n{}",
