@@ -11,8 +11,13 @@ use sha1::{Digest, Sha1};
 
 use crate::name::{MAX_NAME_FILE_LEN, REGULAR_SUFFIX, ShortName};
 
-/// Longer names (with prefix) are replaced, in characters.
-pub const LEGACY_THRESHOLD: usize = 129;
+/// The longest name (with prefix) that is not replaced, in characters, in a format.
+// COMPAT: format 5 replaces names of 129 characters, format 6 keeps them; seen in vaults made
+// by the official releases of both.
+#[must_use]
+pub const fn legacy_threshold(format: u32) -> usize {
+    if format <= 5 { 128 } else { 129 }
+}
 
 /// Ends a replaced name.
 pub const LONG_SUFFIX: &str = ".lng";
@@ -140,12 +145,12 @@ impl LegacyName {
     }
 }
 
-/// The name of a node of formats 5 and 6: what is in `d`, and for a long name what its file in
+/// The name of a node of format 5 or 6: what is in `d`, and for a long name what its file in
 /// `m` holds.
 #[must_use]
-pub fn legacy_node(kind: LegacyKind, sealed_name: &[u8]) -> (String, Option<String>) {
+pub fn legacy_node(format: u32, kind: LegacyKind, sealed_name: &[u8]) -> (String, Option<String>) {
     let full = format!("{}{}", kind.prefix(), BASE32.encode(sealed_name));
-    if full.len() <= LEGACY_THRESHOLD {
+    if full.len() <= legacy_threshold(format) {
         return (full, None);
     }
     (

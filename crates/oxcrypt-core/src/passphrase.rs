@@ -79,9 +79,6 @@ pub enum ScryptParamsError {
     /// Deriving the key would need more than 1 GiB.
     #[error("the scrypt parameters ask for more than 1 GiB of memory")]
     TooMuchMemory,
-    /// The cost is beyond what the algorithm defines for so small a block.
-    #[error("the scrypt cost is too great for its block size")]
-    Unsupported,
 }
 
 impl ScryptParams {
@@ -107,7 +104,7 @@ impl ScryptParams {
             return Err(ScryptParamsError::TooMuchMemory);
         }
         let log_n = n.trailing_zeros() as u8;
-        scrypt::Params::new(log_n, r, 1).map_err(|_| ScryptParamsError::Unsupported)?;
+        scrypt::Params::new(log_n, r, 1).map_err(|_| ScryptParamsError::TooMuchMemory)?;
         Ok(Self { log_n, r })
     }
 
@@ -142,5 +139,86 @@ impl ScryptParams {
 impl Default for ScryptParams {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    /// The first 32 of the 64 bytes printed there: the length does not change them.
+    fn check_rfc_7914(passphrase: &str, salt: &str, n: u64, r: u32, expect: &str) {
+        let params = ScryptParams::new(n, r).unwrap();
+        let kek = params.derive(&Passphrase::new(passphrase.into()), salt.as_bytes());
+        assert_eq!(HEXLOWER.encode(&kek[..]), expect);
+    }
+
+    #[test]
+    fn rfc_7914_with_parallelism_1() {
+        check_rfc_7914(
+            "",
+            "",
+            16,
+            1,
+            "77d6576238657b203b19ca42c18a0497f16b4844e3074ae8dfdffa3fede21442",
+        );
+        check_rfc_7914(
+            "pleaseletmein",
+            "SodiumChloride",
+            16384,
+            8,
+            "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2",
+        );
+    }
+
+    #[test]
+    #[ignore = "takes 1 GiB of memory"]
+    fn rfc_7914_at_the_memory_bound() {
+        check_rfc_7914(
+            "pleaseletmein",
+            "SodiumChloride",
+            1 << 20,
+            8,
+            "2101cb9b6a511aaeaddbbe09cf70f881ec568d574a2ffd4dabe5ee9820adaa47",
+        );
+    }
+
+    #[test]
+    fn cost_is_bounded() {
+        use ScryptParamsError::{BlockSize, Cost, TooMuchMemory};
+        for (n, r, expect) in [
+            (0, 8, Some(Cost)),
+            (1, 8, Some(Cost)),
+            (1000, 8, Some(Cost)),
+            (u64::MAX, 8, Some(Cost)),
+            (2, 0, Some(BlockSize)),
+            (1 << 20, 8, None),
+            (1 << 20, 9, Some(TooMuchMemory)),
+            (1 << 21, 8, Some(TooMuchMemory)),
+            (1 << 63, 8, Some(TooMuchMemory)),
+            (2, u32::MAX, Some(TooMuchMemory)),
+            (2, 8, None),
+        ] {
+            assert_eq!(ScryptParams::new(n, r).err(), expect, "{n} {r}");
+        }
+        assert_eq!(ScryptParams::DEFAULT, ScryptParams::new(32768, 8).unwrap());
+    }
+
+    #[test]
+    fn normal_forms() {
+        let typed = Passphrase::new("a\u{308} \u{390}".into());
+        assert_eq!(typed.nfc().as_str(), "\u{e4} \u{390}");
+        assert_eq!(typed.nfd().as_str(), "a\u{308} \u{3b9}\u{308}\u{301}");
+        assert_eq!(typed.as_str(), "a\u{308} \u{390}");
+    }
+
+    #[test]
+    fn a_passphrase_is_not_printed() {
+        assert_eq!(
+            format!("{:?}", Passphrase::new("secret".into())),
+            "Passphrase { .. }"
+        );
     }
 }

@@ -25,10 +25,13 @@ pub const SIV_LEN: usize = 16;
 /// Counter blocks encrypted in one go: a name of 255 bytes.
 const CTR_BATCH: usize = 16;
 
+/// AES-SIV with a 512-bit key.
+pub type Siv = BlockSiv<Aes256Enc>;
+
 /// The expanded keys; wiped on drop.
-pub struct Siv {
-    mac: Aes256Enc,
-    ctr: Aes256Enc,
+pub struct BlockSiv<C> {
+    mac: C,
+    ctr: C,
     /// CMAC subkeys: `dbl(AES(0))` and its double.
     full: u128,
     padded: u128,
@@ -46,7 +49,7 @@ impl std::fmt::Debug for SivPrefix {
     }
 }
 
-impl Drop for Siv {
+impl<C> Drop for BlockSiv<C> {
     fn drop(&mut self) {
         self.full.zeroize();
         self.padded.zeroize();
@@ -58,19 +61,23 @@ impl Siv {
     /// The cipher of a vault: the MAC half is the CMAC key, the encryption half the counter key.
     #[must_use]
     pub fn new(key: &MasterKey) -> Self {
-        Self::from_halves(key.mac(), key.enc())
+        Self::from_halves(
+            Aes256Enc::new(key.mac().into()),
+            Aes256Enc::new(key.enc().into()),
+        )
     }
+}
 
-    /// The cipher of an RFC 5297 key given as its two halves.
+impl<C: BlockCipherEncrypt<BlockSize = U16>> BlockSiv<C> {
+    /// The cipher of an RFC 5297 key, whose first half keys `mac`, the second `ctr`.
     #[must_use]
-    pub fn from_halves(mac: &[u8; 32], ctr: &[u8; 32]) -> Self {
-        let mac = Aes256Enc::new(mac.into());
+    pub fn from_halves(mac: C, ctr: C) -> Self {
         let mut block = Block::default();
         mac.encrypt_block(&mut block);
         let full = double(word(&block.0));
         let mut siv = Self {
             mac,
-            ctr: Aes256Enc::new(ctr.into()),
+            ctr,
             full,
             padded: double(full),
             zero: 0,
@@ -289,4 +296,127 @@ fn padded(text: &[u8]) -> u128 {
 #[inline(always)]
 const fn double(value: u128) -> u128 {
     (value << 1) ^ ((value >> 127).wrapping_neg() & 0x87)
+}
+
+#[cfg(test)]
+mod tests {
+    use aes::Aes128Enc;
+    use aes_siv::siv::Aes256Siv;
+    use data_encoding::HEXLOWER;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        HEXLOWER.decode(text.as_bytes()).unwrap()
+    }
+
+    fn check_rfc(key: &str, data: &[&str], plain: &str, expect: &str) {
+        let key = hex(key);
+        let half = |part: &[u8]| Aes128Enc::new_from_slice(part).unwrap();
+        let siv = BlockSiv::from_halves(half(&key[..16]), half(&key[16..]));
+        let prefix = data.iter().fold(siv.prefix_without_data(), |prefix, data| {
+            siv.extend(prefix, &hex(data))
+        });
+        let plain = hex(plain);
+        let mut sealed = vec![0; plain.len() + SIV_LEN];
+        siv.seal(prefix, &plain, &mut sealed);
+        assert_eq!(HEXLOWER.encode(&sealed), expect);
+    }
+
+    #[test]
+    fn rfc_5297_a_1() {
+        check_rfc(
+            "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff",
+            &["101112131415161718191a1b1c1d1e1f2021222324252627"],
+            "112233445566778899aabbccddee",
+            "85632d07c6e8f37f950acd320a2ecc9340c02b9690c4dc04daef7f6afe5c",
+        );
+    }
+
+    #[test]
+    fn rfc_5297_a_2() {
+        check_rfc(
+            "7f7e7d7c7b7a79787776757473727170404142434445464748494a4b4c4d4e4f",
+            &[
+                "00112233445566778899aabbccddeeffdeaddadadeaddadaffeeddccbbaa99887766554433221100",
+                "102030405060708090a0",
+                "09f911029d74e35bd84156c5635688c0",
+            ],
+            "7468697320697320736f6d6520706c61696e7465787420746f20656e6372797074207573696e67205349\
+             562d414553",
+            "7bdb6e3b432667eb06f4d14bff2fbd0fcb900f2fddbe404326601965c889bf17dba77ceb094fa663b7a3\
+             f748ba8af829ea64ad544a272e9c485b62a3fd5c0d",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_another_implementation(
+            mac: [u8; 32],
+            ctr: [u8; 32],
+            data in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..70)),
+            plain in proptest::collection::vec(any::<u8>(), 0..600),
+        ) {
+            let mut oracle = Aes256Siv::new(&{
+                let mut key = [0; 64];
+                key[..32].copy_from_slice(&mac);
+                key[32..].copy_from_slice(&ctr);
+                key.into()
+            });
+            let expect = oracle.encrypt(data.as_slice(), &plain).unwrap();
+
+            let siv = Siv::from_halves(Aes256Enc::new(&mac.into()), Aes256Enc::new(&ctr.into()));
+            let prefix = match &data {
+                Some(data) => siv.prefix(data),
+                None => siv.prefix_without_data(),
+            };
+            let mut sealed = vec![0; plain.len() + SIV_LEN];
+            siv.seal(prefix, &plain, &mut sealed);
+            prop_assert_eq!(&sealed, &expect);
+
+            let mut opened = vec![0; plain.len()];
+            siv.open(prefix, &sealed, &mut opened).unwrap();
+            prop_assert_eq!(opened, plain);
+        }
+
+        #[test]
+        fn any_changed_bit_is_noticed(
+            plain in proptest::collection::vec(any::<u8>(), 0..80),
+            at: prop::sample::Index,
+            bit in 0..8,
+        ) {
+            let siv = Siv::from_halves(
+                Aes256Enc::new(&[1; 32].into()),
+                Aes256Enc::new(&[2; 32].into()),
+            );
+            let prefix = siv.prefix(b"id");
+            let mut sealed = vec![0; plain.len() + SIV_LEN];
+            siv.seal(prefix, &plain, &mut sealed);
+            let at = at.index(sealed.len());
+            sealed[at] ^= 1_u8 << bit;
+            let mut opened = vec![1; plain.len()];
+            prop_assert_eq!(siv.open(prefix, &sealed, &mut opened), Err(Error::Authentication));
+            prop_assert!(opened.iter().all(|b| *b == 0));
+        }
+    }
+
+    #[test]
+    fn no_component_is_not_one_empty_component() {
+        let siv = Siv::from_halves(
+            Aes256Enc::new(&[1; 32].into()),
+            Aes256Enc::new(&[2; 32].into()),
+        );
+        assert_ne!(siv.prefix_without_data().0, siv.prefix(b"").0);
+    }
+
+    #[test]
+    fn too_short_for_a_siv_is_refused() {
+        let siv = Siv::from_halves(
+            Aes256Enc::new(&[1; 32].into()),
+            Aes256Enc::new(&[2; 32].into()),
+        );
+        let result = siv.open(siv.prefix(b""), &[0; 15], &mut []);
+        assert_eq!(result, Err(Error::Truncated));
+    }
 }

@@ -95,7 +95,8 @@ fn first_match(base: &[u8], from: usize, to: usize) -> Option<(usize, usize)> {
 
 /// The cleartext names to try, in order, for a conflicting copy of `cleartext`: with `suffix`
 /// before the extension, then with ` (1)` to ` (9)`. Names are cut, at character boundaries, so
-/// that their ciphertext stays within `threshold` where that leaves anything of them.
+/// that their ciphertext stays within `threshold`; where that would leave nothing of them, so
+/// that they are valid at all.
 ///
 /// A `suffix` that is not UTF-8 counts as none.
 pub fn conflict_names(
@@ -108,11 +109,17 @@ pub fn conflict_names(
         Some(dot) if dot > 0 => cleartext.split_at(dot),
         _ => (cleartext, ""),
     };
-    let room = cipher::max_cleartext_len(threshold).min(MAX_NAME_LEN);
-    let net = room.saturating_sub(extension.len());
-    let suffix = cut(suffix, net / 2);
     // ` (9)` must fit as well.
-    let base = cut(base, net.saturating_sub(suffix.len().max(4)));
+    let parts = |room: usize| {
+        let net = room.saturating_sub(extension.len());
+        let suffix = cut(suffix, net / 2);
+        (cut(base, net.saturating_sub(suffix.len().max(4))), suffix)
+    };
+    let room = cipher::max_cleartext_len(threshold).min(MAX_NAME_LEN);
+    let (base, suffix) = match parts(room) {
+        ("", _) => parts(MAX_NAME_LEN),
+        fitting => fitting,
+    };
     let first = format!("{base}{suffix}{extension}");
     let numbered = (1..=9).map(move |i| format!("{base} ({i}){extension}"));
     std::iter::once(first)
