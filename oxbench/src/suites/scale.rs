@@ -1,0 +1,68 @@
+//! What one entry costs when there are many: 1 k, 10 k, 100 k and 1 M files, 1,000 a directory.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use super::ctx::{Ctx, same};
+use super::files;
+use crate::error::{AtPath, CaseResult};
+use crate::model::Unit;
+
+const PER_DIR: usize = 1000;
+
+pub(crate) fn thousand(ctx: &mut Ctx<'_>) -> CaseResult {
+    entries(ctx, "1k", 1000)
+}
+
+pub(crate) fn ten_thousand(ctx: &mut Ctx<'_>) -> CaseResult {
+    entries(ctx, "10k", 10_000)
+}
+
+pub(crate) fn hundred_thousand(ctx: &mut Ctx<'_>) -> CaseResult {
+    entries(ctx, "100k", 100_000)
+}
+
+pub(crate) fn million(ctx: &mut Ctx<'_>) -> CaseResult {
+    entries(ctx, "1M", 1_000_000)
+}
+
+fn entries(ctx: &mut Ctx<'_>, label: &str, standard: usize) -> CaseResult {
+    let count = ctx.count(standard);
+    let dirs: Vec<PathBuf> = (0..count.div_ceil(PER_DIR))
+        .map(|i| ctx.dir().join(format!("d{i:04}")))
+        .collect();
+    let path = |i: usize| dirs[i / PER_DIR].join(format!("f{i:07}"));
+    for dir in &dirs {
+        fs::create_dir(dir).at("mkdir", dir)?;
+    }
+    let per_entry = |ctx: &mut Ctx<'_>, row: &str, work: &dyn Fn() -> CaseResult| {
+        let row = format!("{row}_per_entry/{label}");
+        ctx.begin(&row, Unit::Micros);
+        let ((), took) = ctx.clock(work)?;
+        ctx.push(
+            &row,
+            Unit::Micros,
+            took.wall.as_secs_f64() * 1e6 / count as f64,
+            Some(took.cpu_s),
+        );
+        Ok(())
+    };
+    per_entry(ctx, "create", &|| {
+        (0..count)
+            .map(path)
+            .try_for_each(|p| File::create_new(&p).map(drop).at("create", &p))
+    })?;
+    ctx.cold()?;
+    let dir = ctx.dir();
+    per_entry(ctx, "walk_cold", &|| {
+        same("files", &files::walk(&dir)?.files, &(count as u64))
+    })?;
+    per_entry(ctx, "walk_warm", &|| {
+        same("files", &files::walk(&dir)?.files, &(count as u64))
+    })?;
+    per_entry(ctx, "unlink", &|| {
+        (0..count)
+            .map(path)
+            .try_for_each(|p| fs::remove_file(&p).at("unlink", &p))
+    })
+}
