@@ -261,15 +261,14 @@ fn check_vaults(request: &Request, params: &Params, work: &Path) -> Result<(), E
 }
 
 fn refuse_full(out: &Path) -> Result<(), Error> {
-    match std::fs::read_dir(out) {
-        Ok(entries) if entries.count() > 0 => Err(Error::BadRequest(format!(
-            "--out {}: not empty",
-            out.display()
-        ))),
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::BadRequest(format!("--out {}: {e}", out.display())))
-        }
-        _ => Ok(()),
+    let refused = |why: &dyn std::fmt::Display| {
+        Err(Error::BadRequest(format!("--out {}: {why}", out.display())))
+    };
+    match std::fs::read_dir(out).map(|entries| entries.count()) {
+        Ok(0) => Ok(()),
+        Ok(_) => refused(&"not empty"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => refused(&e),
     }
 }
 
