@@ -153,6 +153,9 @@ fn only_the_canonical_spelling_of_a_name_is_opened() {
         ".c9r".into(),
         String::new(),
         "AAAA.c9r".into(),
+        // Two padded texts in a row: 15 and 17 bytes, if they were one.
+        "pfX1nb35vtkGwyUT5dQ=dQ==.c9r".into(),
+        "pfX1nb35vtkGwyUT5dQ=dQE=dQE=.c9r".into(),
     ] {
         assert_eq!(open(&other), Err(NameError::NotEncrypted), "{other}");
     }
