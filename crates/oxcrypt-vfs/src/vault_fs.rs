@@ -25,8 +25,8 @@ use crate::types::{Attr, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
 ///    `DirState::aliases`, the node table's shards, the handle clocks, the pending set. The clocks
 ///    only *try* the locks of what they close.
 pub struct VaultFs<S: Store> {
-    pub(crate) store: S,
-    pub(crate) cryptor: Cryptor,
+    pub(crate) store: Arc<S>,
+    pub(crate) cryptor: Arc<Cryptor>,
     pub(crate) options: VfsOptions,
     pub(crate) nodes: NodeTable<S>,
     pub(crate) rename_tree: Mutex<()>,
@@ -46,8 +46,8 @@ impl<S: Store> VaultFs<S> {
     /// # Errors
     /// When the data directory or the root's content directory cannot be opened.
     pub fn new(
-        store: S,
-        cryptor: Cryptor,
+        store: Arc<S>,
+        cryptor: Arc<Cryptor>,
         options: VfsOptions,
         events: Box<dyn EventSink>,
     ) -> Result<Self> {

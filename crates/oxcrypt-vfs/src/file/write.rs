@@ -9,11 +9,11 @@ use std::sync::Arc;
 use oxcrypt_core::ChunkBuf;
 use oxcrypt_core::content::layout::{CHUNK_LEN, ChunkIndex};
 use oxcrypt_core::rng::with_rng;
-use oxcrypt_store::Store;
+use oxcrypt_store::{Node, Store, TimeSet};
 
 use super::open::Need;
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{FileIo, Node};
+use crate::node::{FileIo, Node as FileNode};
 use crate::scratch;
 use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
@@ -27,7 +27,7 @@ impl<S: Store> VaultFs<S> {
     /// Writes all of `data` at `offset`; a gap behind the old end becomes zeros.
     ///
     /// # Errors
-    /// `NoSpace` before anything is written when the gap cannot fit; `Corrupt` when a partly
+    /// `NoSpace` or `TooLarge` before anything is written when the gap cannot fit; `Corrupt` when a partly
     /// overwritten chunk does not authenticate.
     pub fn write(&self, node: NodeId, offset: u64, data: &[u8]) -> Result<()> {
         self.writable()?;
@@ -51,7 +51,7 @@ impl<S: Store> VaultFs<S> {
 
     pub(crate) fn write_locked(
         &self,
-        node: &Arc<Node<S>>,
+        node: &Arc<FileNode<S>>,
         io: &mut FileIo<S>,
         offset: u64,
         data: &[u8],
@@ -83,8 +83,13 @@ impl<S: Store> VaultFs<S> {
         if gap > CHUNK_LEN as u64 {
             let space = self.store.space()?;
             let room = space.avail.saturating_mul(space.block_size);
+            let whole = space.blocks.saturating_mul(space.block_size);
             let before = layout.cipher_len(size).ok_or(ErrorKind::TooLarge)?;
             let after = layout.cipher_len(end).ok_or(ErrorKind::TooLarge)?;
+            if after - before > whole {
+                // Not even an empty disk could hold it.
+                return Err(ErrorKind::TooLarge.into());
+            }
             if after - before > room {
                 return Err(ErrorKind::NoSpace.into());
             }
@@ -96,7 +101,7 @@ impl<S: Store> VaultFs<S> {
     /// together with the data.
     pub(crate) fn fill_gap(
         &self,
-        node: &Arc<Node<S>>,
+        node: &Arc<FileNode<S>>,
         io: &mut FileIo<S>,
         size: u64,
         offset: u64,
@@ -113,7 +118,7 @@ impl<S: Store> VaultFs<S> {
 
     fn write_runs(
         &self,
-        node: &Arc<Node<S>>,
+        node: &Arc<FileNode<S>>,
         io: &mut FileIo<S>,
         offset: u64,
         data: &[u8],
@@ -143,7 +148,7 @@ impl<S: Store> VaultFs<S> {
     /// Seals one run into `cipher` and writes it.
     fn write_run(
         &self,
-        node: &Arc<Node<S>>,
+        node: &Arc<FileNode<S>>,
         io: &mut FileIo<S>,
         offset: u64,
         data: &[u8],
@@ -219,7 +224,8 @@ impl<S: Store> VaultFs<S> {
         }
     }
 
-    /// Puts a header that exists only in memory on disk.
+    /// Puts a header that exists only in memory on disk. The file's times stay: nobody changed its
+    /// content.
     pub(crate) fn write_pending_header(&self, io: &mut FileIo<S>) -> Result<()> {
         if !io.header_pending {
             return Ok(());
@@ -228,6 +234,13 @@ impl<S: Store> VaultFs<S> {
         let mut buf = [0u8; 128];
         let header = io.header.as_ref().ok_or(ErrorKind::Internal)?;
         self.cryptor.seal_header(header, &mut buf[..len]);
-        self.store_run(io, 0, &buf[..len])
+        let file = &io.backing.as_ref().ok_or(ErrorKind::Internal)?.file;
+        let before = self.store.stat_file(file)?;
+        self.store_run(io, 0, &buf[..len])?;
+        let (atime, mtime) = (TimeSet::At(before.atime), TimeSet::At(before.mtime));
+        let file = &io.backing.as_ref().ok_or(ErrorKind::Internal)?.file;
+        Ok(self
+            .store
+            .set_times(Node::File(file), Some(atime), Some(mtime))?)
     }
 }

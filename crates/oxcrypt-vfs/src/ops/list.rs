@@ -35,7 +35,7 @@ impl<S: Store> VaultFs<S> {
             visit(ListItem {
                 name,
                 kind: self.listed_kind(&parent, entry),
-                ino: entry.ino.max(1),
+                ino: listed_ino(&parent, entry),
                 next: entry.next.0,
             })
         })
@@ -61,7 +61,7 @@ impl<S: Store> VaultFs<S> {
                 _ => self.lookup_listed(&parent, &content, entry.name, name),
             };
             let kind = found.map_or_else(|| self.listed_kind(&parent, entry), |e| e.attr.kind);
-            let ino = found.map_or(entry.ino.max(1), |e| e.attr.ino);
+            let ino = found.map_or_else(|| listed_ino(&parent, entry), |e| e.attr.ino);
             let item = ListItem {
                 name,
                 kind,
@@ -150,5 +150,18 @@ impl<S: Store> VaultFs<S> {
             Ok(self.probe(&content, &node_name)?.kind())
         });
         probed.unwrap_or(NodeKind::File)
+    }
+}
+
+/// The inode number of an entry that was not looked up.
+fn listed_ino<S: Store>(parent: &Arc<Node<S>>, entry: &DirEntry<'_>) -> u64 {
+    match entry.name {
+        b"." => parent.id.0,
+        b".." => parent
+            .place
+            .lock()
+            .as_ref()
+            .map_or(parent.id.0, |p| p.parent.id.0),
+        _ => entry.ino.max(1),
     }
 }
