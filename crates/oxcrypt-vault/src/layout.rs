@@ -11,6 +11,8 @@ pub const MASTERKEY_FILE: &str = "masterkey.cryptomator";
 pub(crate) const DATA_DIR: &[u8] = b"d";
 /// Holds the long names of formats 5 and 6.
 pub(crate) const LEGACY_NAMES_DIR: &[u8] = b"m";
+/// A directory's id, inside its node.
+pub(crate) const DIR_FILE: &[u8] = b"dir.c9r";
 /// A link's target, inside its node.
 pub(crate) const LINK_FILE: &[u8] = b"symlink.c9r";
 /// The content of a file with a shortened name.

@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod backup;
+pub mod check;
 mod create;
 mod detect;
 mod dir_id_backup;

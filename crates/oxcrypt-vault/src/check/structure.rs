@@ -1,0 +1,192 @@
+//! What the survey alone shows: ids and content directories that do not match (§20.1).
+
+use std::collections::{HashMap, HashSet};
+
+use oxcrypt_core::{Cryptor, DirId, DirIdError};
+use oxcrypt_store::StoreError;
+
+use super::finding::{Code, Finding, Fix};
+use super::survey::{DirFile, DirFileFault, NodePlace, Survey};
+use crate::layout::{ContentPath, lossy};
+
+/// Longest id that other readers of `dirid.c9r` and the official check accept.
+const MAX_USUAL_ID_LEN: usize = 36;
+
+pub(super) fn findings(survey: &Survey, cryptor: &Cryptor) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut first_of: HashMap<&DirId, &NodePlace> = HashMap::new();
+    for dir_file in &survey.dir_files {
+        match &dir_file.id {
+            Err(fault) => found.push(fault_finding(survey, dir_file, *fault)),
+            Ok(id) => {
+                if id.as_bytes().len() > MAX_USUAL_ID_LEN {
+                    found.push(at_dir_file(
+                        survey,
+                        &dir_file.place,
+                        Code::ObeseDirFile,
+                        format!(
+                            "{} bytes long; some readers refuse more than 36",
+                            id.as_bytes().len()
+                        ),
+                    ));
+                }
+                if let Some(first) = first_of.get(id) {
+                    let other = node_path(survey, first);
+                    let detail = format!("{other} holds the same id: both show one directory");
+                    found.push(at_dir_file(
+                        survey,
+                        &dir_file.place,
+                        Code::Collision,
+                        detail,
+                    ));
+                } else {
+                    first_of.insert(id, &dir_file.place);
+                }
+            }
+        }
+    }
+    found.extend(missing_contents(survey, cryptor, &first_of));
+    found.extend(content_findings(survey, &first_of));
+    found.extend(survey.strays.iter().map(|path| Finding {
+        code: Code::ForeignFile,
+        cipher_path: path.clone(),
+        path: None,
+        chunk: None,
+        detail: "not part of the vault".to_owned(),
+        fix: None,
+    }));
+    found.extend(
+        survey
+            .unreadable
+            .iter()
+            .map(|(path, error)| unreadable(path.clone(), *error)),
+    );
+    found
+}
+
+pub(super) fn unreadable(cipher_path: String, error: StoreError) -> Finding {
+    let detail = format!("cannot be read: {error}");
+    Finding {
+        code: Code::Unreadable,
+        cipher_path,
+        path: None,
+        chunk: None,
+        detail,
+        fix: None,
+    }
+}
+
+fn node_path(survey: &Survey, place: &NodePlace) -> String {
+    format!(
+        "{}/{}",
+        survey.contents[place.content].path,
+        lossy(&place.name)
+    )
+}
+
+fn at_dir_file(survey: &Survey, place: &NodePlace, code: Code, detail: String) -> Finding {
+    let cipher_path = format!("{}/dir.c9r", node_path(survey, place));
+    Finding {
+        code,
+        cipher_path,
+        path: None,
+        chunk: None,
+        detail,
+        fix: None,
+    }
+}
+
+fn fault_finding(survey: &Survey, dir_file: &DirFile, fault: DirFileFault) -> Finding {
+    let place = &dir_file.place;
+    let (code, detail) = match fault {
+        DirFileFault::Loose => (Code::LooseDirFile, "its directory is no node".to_owned()),
+        DirFileFault::Id(DirIdError::Empty) => (
+            Code::EmptyDirFile,
+            "empty: the directory's id is lost".to_owned(),
+        ),
+        DirFileFault::Id(error) => (Code::ObeseDirFile, error.to_string()),
+        DirFileFault::Unreadable(error) => (Code::Unreadable, format!("cannot be read: {error}")),
+    };
+    let mut finding = at_dir_file(survey, place, code, detail);
+    if code == Code::LooseDirFile {
+        let content = survey.contents[place.content].path.clone();
+        finding.fix = Some(Fix::SetLooseFileAside {
+            content,
+            node: place.name.clone(),
+        });
+    }
+    finding
+}
+
+/// Ids without a content directory, the root's among them.
+fn missing_contents(
+    survey: &Survey,
+    cryptor: &Cryptor,
+    ids: &HashMap<&DirId, &NodePlace>,
+) -> Vec<Finding> {
+    let existing: HashSet<&ContentPath> = survey.contents.iter().map(|c| &c.path).collect();
+    let is_missing = |id: &DirId| !existing.contains(&ContentPath::of(cryptor, id));
+    let mut found = Vec::new();
+    if is_missing(&DirId::ROOT) {
+        let detail = "the top directory has no content".to_owned();
+        let cipher_path = ContentPath::of(cryptor, &DirId::ROOT).to_string();
+        let fix = Some(Fix::CreateContentDir { id: DirId::ROOT });
+        let path = Some("/".to_owned());
+        let code = Code::MissingContentDir;
+        found.push(Finding {
+            code,
+            cipher_path,
+            path,
+            chunk: None,
+            detail,
+            fix,
+        });
+    }
+    let mut missing: Vec<_> = ids.iter().filter(|(id, _)| is_missing(id)).collect();
+    missing.sort_unstable_by_key(|(_, place)| *place);
+    for (id, place) in missing {
+        let detail = format!("{} is missing", ContentPath::of(cryptor, id));
+        let mut finding = at_dir_file(survey, place, Code::MissingContentDir, detail);
+        finding.fix = Some(Fix::CreateContentDir { id: (*id).clone() });
+        found.push(finding);
+    }
+    found
+}
+
+/// Content directories without an id or without their `dirid.c9r`.
+fn content_findings(survey: &Survey, ids: &HashMap<&DirId, &NodePlace>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for content in &survey.contents {
+        let finding = |code, detail: &str, fix| Finding {
+            code,
+            cipher_path: content.path.to_string(),
+            path: None,
+            chunk: None,
+            detail: detail.to_owned(),
+            fix,
+        };
+        let reached = content
+            .owner
+            .as_ref()
+            .filter(|owner| owner.id.is_root() || ids.contains_key(&owner.id));
+        match reached {
+            None => {
+                let fix = Fix::AdoptOrphan {
+                    content: content.path.clone(),
+                };
+                let detail = "no directory of the vault leads here";
+                found.push(finding(Code::OrphanContentDir, detail, Some(fix)));
+            }
+            Some(owner) if !content.has_backup => {
+                let fix = (owner.id.as_bytes().len() <= MAX_USUAL_ID_LEN).then(|| {
+                    let (content, id) = (content.path.clone(), owner.id.clone());
+                    Fix::WriteDirIdBackup { content, id }
+                });
+                let detail = "dirid.c9r is missing; without it a lost directory cannot be named";
+                found.push(finding(Code::MissingDirIdBackup, detail, fix));
+            }
+            Some(_) => {}
+        }
+    }
+    found
+}
