@@ -187,7 +187,8 @@ pub(super) fn node<S: Store>(
     store.sync_dir(&dir)
 }
 
-/// Moves a `dir.c9r` that is in no node to the content directory of `LOST+FOUND`.
+/// Moves a `dir.c9r` that is in no node to the content directory of `LOST+FOUND`. Without a
+/// holder it lies in the content directory itself.
 pub(super) fn loose_file<S: Store>(
     store: &S,
     cryptor: &Cryptor,
@@ -195,7 +196,12 @@ pub(super) fn loose_file<S: Store>(
     holder: &[u8],
 ) -> Result<()> {
     let to = lost_found(store, cryptor)?;
-    let holder = store.open_dir(&content.open(store)?, holder)?;
+    let dir = content.open(store)?;
+    let holder = if holder.is_empty() {
+        dir
+    } else {
+        store.open_dir(&dir, holder)?
+    };
     let mover = Mover {
         store,
         cryptor,

@@ -172,7 +172,7 @@ pub enum Fix {
     SetLooseFileAside {
         /// Where its directory is.
         content: ContentPath,
-        /// The directory that holds it.
+        /// The directory that holds it; empty for the content directory itself.
         node: Vec<u8>,
     },
     /// Cuts what follows the name in a `name.c9s`.

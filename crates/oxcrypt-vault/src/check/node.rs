@@ -72,7 +72,9 @@ impl<S: Store> Examiner<'_, S> {
             return Ok(node);
         }
         match (NodeKind::of(&entry.name), entry.kind) {
+            // Both have findings of their own.
             _ if entry.name == DIR_ID_BACKUP => {}
+            (_, Kind::File) if entry.name == DIR_FILE => {}
             (NodeKind::Regular, Kind::File) => {
                 self.examine_name(&entry.name, &entry.name, &mut node);
                 node.files.push(entry.name.clone());

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
 use oxcrypt_core::{Cryptor, MAX_SYMLINK_FILE_LEN, open_symlink};
-use oxcrypt_store::{Store, StoreError};
+use oxcrypt_store::{Store, StoreError, StoreErrorKind};
 
 use super::content::{self, Scratch};
 use super::finding::{Code, Finding, Fix};
@@ -18,7 +18,7 @@ use super::node::{Examiner, Node};
 use super::structure::unreadable;
 use super::survey::{Content, Survey, entries};
 use super::{CheckOptions, CheckSummary, Event};
-use crate::dir_id_backup;
+use crate::dir_id_backup::{self, DirIdBackupError};
 use crate::layout::{ContentPath, lossy};
 
 /// Files waiting on the pile at most.
@@ -291,9 +291,20 @@ impl<S: Store> Worker<'_, S> {
             self.tell(Message::DirDone(index));
             return;
         }
-        // A directory that cannot be opened was told by the survey.
-        let Ok(dir) = content.path.open(self.pass.store) else {
-            return self.tell(Message::DirDone(index));
+        let dir = match content.path.open(self.pass.store) {
+            Ok(dir) => dir,
+            Err(error) => {
+                let is_told = self
+                    .pass
+                    .survey
+                    .unreadable
+                    .iter()
+                    .any(|(path, _)| *path == shown);
+                if !is_told && !error.is_not_found() {
+                    self.tell(Message::Finding(unreadable(shown, error)));
+                }
+                return self.tell(Message::DirDone(index));
+            }
         };
         let path = self.pass.clear_path(content);
         let open = AtomicUsize::new(1);
@@ -366,7 +377,7 @@ impl<S: Store> Worker<'_, S> {
                     None,
                 );
             }
-            self.follow_up(job, path, &entry.name, node);
+            self.follow_up(job, content, &entry.name, node);
         }
         Ok(())
     }
@@ -400,15 +411,16 @@ impl<S: Store> Worker<'_, S> {
     fn follow_up(
         &mut self,
         job: &Arc<DirJob<S::Dir>>,
-        content: &ContentPath,
+        content: &Content,
         node_name: &[u8],
         mut node: Node,
     ) {
+        let path = &content.path;
         for flaw in std::mem::take(&mut node.flaws) {
             let (inside, detail) = (flaw.inside, flaw.detail);
-            self.tell_flaw(
-                job, content, node_name, inside, &node, flaw.code, detail, flaw.fix,
-            );
+            // Adopting an orphan comes first, and moves its nodes.
+            let fix = flaw.fix.filter(|_| content.is_reached);
+            self.tell_flaw(job, path, node_name, inside, &node, flaw.code, detail, fix);
         }
         for name in std::mem::take(&mut node.files) {
             job.open.fetch_add(1, Ordering::AcqRel);
@@ -426,9 +438,13 @@ impl<S: Store> Worker<'_, S> {
 
     fn examine_backup(&self, content: &Content, dir: &S::Dir) {
         let (store, cryptor) = (self.pass.store, self.pass.cryptor);
+        let cipher_path = format!("{}/dirid.c9r", content.path);
         let detail = match dir_id_backup::read(store, cryptor, dir) {
             Ok(id) if ContentPath::of(cryptor, &id) == content.path => return,
             Ok(_) => "holds the id of another directory".to_owned(),
+            Err(DirIdBackupError::Store(error)) if error.kind != StoreErrorKind::TooLarge => {
+                return self.tell(Message::Finding(unreadable(cipher_path, error)));
+            }
             Err(error) => error.to_string(),
         };
         let id = content.owner.as_ref().map(|owner| owner.id.clone());
@@ -436,7 +452,6 @@ impl<S: Store> Worker<'_, S> {
             content: content.path.clone(),
             id,
         });
-        let cipher_path = format!("{}/dirid.c9r", content.path);
         let code = Code::WrongDirIdBackup;
         let finding = Finding {
             code,

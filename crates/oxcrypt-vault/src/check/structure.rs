@@ -46,14 +46,21 @@ pub(super) fn findings(survey: &Survey, cryptor: &Cryptor) -> Vec<Finding> {
         }
     }
     found.extend(missing_contents(survey, cryptor, &first_of));
-    found.extend(content_findings(survey, &first_of));
-    found.extend(survey.strays.iter().map(|path| Finding {
-        code: Code::ForeignFile,
-        cipher_path: path.clone(),
-        path: None,
-        chunk: None,
-        detail: "not part of the vault".to_owned(),
-        fix: None,
+    found.extend(content_findings(survey));
+    found.extend(survey.strays.iter().map(|path| {
+        let is_dir_file = path.ends_with("/dir.c9r");
+        Finding {
+            code: if is_dir_file {
+                Code::LooseDirFile
+            } else {
+                Code::ForeignFile
+            },
+            cipher_path: path.clone(),
+            path: None,
+            chunk: None,
+            detail: "not part of the vault".to_owned(),
+            fix: None,
+        }
     }));
     found.extend(
         survey
@@ -147,14 +154,16 @@ fn missing_contents(
     for (id, place) in missing {
         let detail = format!("{} is missing", ContentPath::of(cryptor, id));
         let mut finding = at_dir_file(survey, place, Code::MissingContentDir, detail);
-        finding.fix = Some(Fix::CreateContentDir { id: (*id).clone() });
+        // A longer id was not made by any writer: it is damaged, and its true content elsewhere.
+        finding.fix = (id.as_bytes().len() <= MAX_USUAL_ID_LEN)
+            .then(|| Fix::CreateContentDir { id: (*id).clone() });
         found.push(finding);
     }
     found
 }
 
 /// Content directories without an id or without their `dirid.c9r`.
-fn content_findings(survey: &Survey, ids: &HashMap<&DirId, &NodePlace>) -> Vec<Finding> {
+fn content_findings(survey: &Survey) -> Vec<Finding> {
     let mut found = Vec::new();
     for content in &survey.contents {
         let finding = |code, detail: &str, fix| Finding {
@@ -165,11 +174,7 @@ fn content_findings(survey: &Survey, ids: &HashMap<&DirId, &NodePlace>) -> Vec<F
             detail: detail.to_owned(),
             fix,
         };
-        let reached = content
-            .owner
-            .as_ref()
-            .filter(|owner| owner.id.is_root() || ids.contains_key(&owner.id));
-        match reached {
+        match content.owner.as_ref().filter(|_| content.is_reached) {
             None => {
                 let fix = Fix::AdoptOrphan {
                     content: content.path.clone(),

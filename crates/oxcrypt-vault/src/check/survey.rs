@@ -17,8 +17,10 @@ pub(super) const LIST_HINT: usize = 64 * 1024;
 pub(super) struct Content {
     pub(super) path: ContentPath,
     pub(super) has_backup: bool,
-    /// The id that leads here, once matched.
+    /// The id that belongs here, once matched.
     pub(super) owner: Option<Owner>,
+    /// Whether a directory of the vault leads here; else this is an orphan.
+    pub(super) is_reached: bool,
 }
 
 /// Which id a content directory belongs to, and which node holds that id.
@@ -29,7 +31,8 @@ pub(super) struct Owner {
     pub(super) node: Option<NodePlace>,
 }
 
-/// A node: the index of its content directory, and its name there.
+/// A node: the index of its content directory, and its name there. Without a name, the content
+/// directory itself.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct NodePlace {
     pub(super) content: usize,
@@ -111,6 +114,7 @@ impl Survey {
                 path,
                 has_backup: part.has_backup,
                 owner: None,
+                is_reached: false,
             });
             survey
                 .dir_files
@@ -195,10 +199,13 @@ impl Survey {
                 self.contents[index].owner.get_or_insert_with(owner);
             }
         }
+        for content in &mut self.contents {
+            content.is_reached = content.owner.is_some();
+        }
         for content in self
             .contents
             .iter_mut()
-            .filter(|content| content.owner.is_none())
+            .filter(|content| !content.is_reached)
         {
             let Ok(dir) = content.path.open(store) else {
                 continue;
@@ -226,6 +233,8 @@ fn look_into<S: Store>(store: &S, path: &ContentPath) -> Result<Part, StoreError
     for entry in entries(store, &dir)? {
         if entry.name == DIR_ID_BACKUP {
             part.has_backup = true;
+        } else if entry.name == DIR_FILE && entry.kind == Kind::File {
+            part.dir_files.push((Vec::new(), Err(DirFileFault::Loose)));
         } else if entry.kind == Kind::Dir
             && let Some(id) = read_dir_file(store, &dir, &entry.name)
         {

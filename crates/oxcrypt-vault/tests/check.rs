@@ -1,0 +1,522 @@
+//! A check finds what the official one finds, and what that does not look at; fixes lose nothing
+//! and leave a vault the official check calls good.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use oxcrypt_core::{Cryptor, Passphrase};
+use oxcrypt_store::{At, Call, Fault, FaultStore, LocalStore, StoreErrorKind};
+use oxcrypt_tests::official::official_health;
+use oxcrypt_tests::vaults::{self, Vault};
+use oxcrypt_vault::check::{
+    CheckOptions, CheckSummary, Code, Event, Finding, Severity, check, repair,
+};
+use oxcrypt_vault::open_key;
+
+fn cryptor_of(vault: &Vault) -> Cryptor {
+    let store = LocalStore::open(&vault.path).unwrap();
+    let open = open_key(&store, &Passphrase::new(vault.password().to_owned())).unwrap();
+    Cryptor::new(&open.key, open.config.combo(), open.config.threshold())
+}
+
+fn run_with(
+    path: &Path,
+    cryptor: &Cryptor,
+    options: &CheckOptions,
+) -> (Vec<Finding>, CheckSummary) {
+    let store = LocalStore::open(path).unwrap();
+    let mut findings = Vec::new();
+    let summary = check(&store, cryptor, options, &mut |event| {
+        if let Event::Finding(finding) = event {
+            findings.push(finding);
+        }
+        ControlFlow::Continue(())
+    });
+    (findings, summary)
+}
+
+fn run(vault: &Vault) -> Vec<Finding> {
+    run_with(&vault.path, &cryptor_of(vault), &CheckOptions::default()).0
+}
+
+fn codes(findings: &[Finding]) -> Vec<Code> {
+    let mut codes: Vec<Code> = findings.iter().map(|finding| finding.code).collect();
+    codes.sort_unstable();
+    codes
+}
+
+#[test]
+fn sound_vaults_are_good_and_counted_whole() {
+    for name in [
+        "v8_gcm",
+        "v8_ctrmac",
+        "v8_gcm_t100",
+        "v8_default_cost",
+        "v8_hs384",
+        "v8_empty_gcm",
+    ] {
+        let vault = vaults::v8(name);
+        let (findings, summary) =
+            run_with(&vault.path, &cryptor_of(&vault), &CheckOptions::default());
+        assert_eq!(codes(&findings), [], "{name}: {findings:#?}");
+        assert!(summary.is_good());
+        let entries = vault.manifest["entries"].as_array().unwrap();
+        let sizes: u64 = entries
+            .iter()
+            .filter_map(|entry| entry["ciphertextSize"].as_u64())
+            .sum();
+        assert!(
+            summary.progress.bytes >= sizes,
+            "{name}: every byte of every file is checked"
+        );
+        assert_eq!(summary.progress.dirs, summary.progress.dirs_total);
+    }
+}
+
+#[test]
+fn migrated_vaults_only_lack_directory_id_copies() {
+    for version in [5, 6, 7] {
+        let vault = vaults::legacy_migrated(version);
+        let found: BTreeSet<Code> = run(&vault).iter().map(|finding| finding.code).collect();
+        assert!(
+            found.iter().all(|code| *code == Code::MissingDirIdBackup),
+            "{found:?}"
+        );
+    }
+}
+
+/// The official name of a result for each of our codes that has one.
+fn official_name(code: Code) -> Option<&'static str> {
+    Some(match code {
+        Code::Collision => "DirIdCollision",
+        Code::EmptyDirFile => "EmptyDirFile",
+        Code::LooseDirFile => "LooseDirFile",
+        Code::ObeseDirFile => "ObeseDirFile",
+        Code::MissingContentDir => "MissingContentDir",
+        Code::MissingDirIdBackup => "MissingDirIdBackup",
+        Code::OrphanContentDir => "OrphanContentDir",
+        Code::NameMismatch => "LongShortNamesMismatch",
+        Code::MissingLongName => "MissingLongName",
+        Code::NotDecodable => "NotDecodableLongName",
+        Code::ObeseNameFile => "ObeseNameFile",
+        Code::TrailingBytes => "TrailingBytesInNameFile",
+        Code::AmbiguousType => "AmbiguousType",
+        Code::UnknownType => "UnknownType",
+        _ => return None,
+    })
+}
+
+fn official_severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "INFO",
+        Severity::Warning => "WARN",
+        Severity::Critical => "CRITICAL",
+    }
+}
+
+/// Damaged vaults whose key files are in order.
+fn checkable() -> Vec<String> {
+    let unlockable = |case: &String| {
+        let is_key_case = case.starts_with("config_") || case.starts_with("masterkey_");
+        !is_key_case
+    };
+    vaults::corrupt_cases()
+        .into_iter()
+        .filter(unlockable)
+        .collect()
+}
+
+#[test]
+fn everything_the_official_check_finds_is_found() {
+    let cases = checkable();
+    assert!(cases.len() > 60);
+    for case in cases {
+        let vault = vaults::corrupt(&case);
+        let mut expect: Vec<String> = vault.manifest["health"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|h| {
+                format!(
+                    "{} {}",
+                    h["severity"].as_str().unwrap(),
+                    h["result"].as_str().unwrap()
+                )
+            })
+            .collect();
+        // The id in these files, valid for a mount, leads nowhere: we say so in addition.
+        if matches!(&*case, "dirfile_37_bytes" | "dirfile_newline") {
+            expect.push("WARN MissingContentDir".to_owned());
+        }
+        let findings = run(&vault);
+        let mut found: Vec<String> = findings
+            .iter()
+            .filter_map(|f| {
+                Some(format!(
+                    "{} {}",
+                    official_severity(f.severity()),
+                    official_name(f.code)?
+                ))
+            })
+            .collect();
+        expect.sort();
+        found.sort();
+        assert_eq!(found, expect, "{case}: {findings:#?}");
+    }
+}
+
+/// What the official check does not look at, by case. Cases not listed have none of these.
+fn ours_alone(case: &str) -> &'static [Code] {
+    match case {
+        "dirid_backup_wrong" | "conflict_dir_other_id" => &[Code::WrongDirIdBackup],
+        "name_tampered" | "name_moved_to_other_dir" => &[Code::NameAuth],
+        "name_not_nfc" => &[Code::NotNfc],
+        "name_long_not_shortened" | "name_short_but_shortened" => &[Code::WrongForm],
+        "header_tampered" | "header_nonce_tampered" => &[Code::HeaderAuth],
+        "header_truncated" | "chunk_truncated_overhead" => &[Code::Truncated],
+        "file_zero_bytes" => &[Code::ZeroByteFile],
+        "chunk_tampered_first"
+        | "chunk_tampered_second"
+        | "chunk_tag_tampered"
+        | "chunk_truncated"
+        | "chunk_from_other_file"
+        | "trailing_garbage"
+        | "symlink_tampered" => &[Code::ChunkAuth],
+        "chunks_swapped" => &[Code::ChunkAuth, Code::ChunkAuth],
+        "chunk_empty_trailing" | "chunk_empty_only" => &[Code::EmptyTrailingChunk],
+        _ => &[],
+    }
+}
+
+#[test]
+fn damaged_content_and_names_are_found() {
+    let authenticity = [
+        Code::WrongDirIdBackup,
+        Code::NotNfc,
+        Code::WrongForm,
+        Code::HeaderAuth,
+        Code::Truncated,
+        Code::ZeroByteFile,
+        Code::ChunkAuth,
+        Code::EmptyTrailingChunk,
+        Code::LinkTarget,
+        Code::Unreadable,
+    ];
+    for case in checkable() {
+        let findings = run(&vaults::corrupt(&case));
+        let expect = ours_alone(&case);
+        let found: Vec<Code> = codes(&findings)
+            .into_iter()
+            .filter(|code| authenticity.contains(code) || expect.contains(code))
+            .collect();
+        assert_eq!(found, expect, "{case}: {findings:#?}");
+    }
+}
+
+#[test]
+fn conflict_copies_and_foreign_things_are_told_apart_from_damage() {
+    for case in checkable()
+        .into_iter()
+        .filter(|case| case.starts_with("conflict_"))
+    {
+        let findings = run(&vaults::corrupt(&case));
+        assert!(
+            codes(&findings).contains(&Code::ConflictCopy),
+            "{case}: {findings:#?}"
+        );
+        assert!(
+            !codes(&findings).contains(&Code::NameAuth),
+            "{case}: {findings:#?}"
+        );
+    }
+    assert!(codes(&run(&vaults::corrupt("foreign_files"))).contains(&Code::ForeignFile));
+    assert!(codes(&run(&vaults::corrupt("inuse_files"))).contains(&Code::InUseMarker));
+    assert!(codes(&run(&vaults::corrupt("c9s_copy"))).contains(&Code::DuplicateName));
+}
+
+#[test]
+fn findings_tell_place_path_and_chunk() {
+    let vault = vaults::corrupt("chunk_tampered_second");
+    let findings = run(&vault);
+    let [finding] = &findings[..] else {
+        panic!("{findings:#?}")
+    };
+    assert_eq!((finding.code, finding.chunk), (Code::ChunkAuth, Some(1)));
+    assert_eq!(
+        finding.cipher_path,
+        vault.manifest["touched"].as_str().unwrap()
+    );
+    assert_eq!(finding.path.as_deref(), Some("/big-mel.bin"));
+    assert_eq!(finding.severity().as_str(), "error");
+}
+
+#[test]
+fn codes_are_unique_texts() {
+    let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(texts.len(), Code::ALL.len());
+}
+
+/// Contents of all files but the small ones that fixes rewrite, with their number.
+fn payloads(vault: &Vault) -> BTreeMap<Vec<u8>, usize> {
+    let mut all = BTreeMap::new();
+    for (path, content) in vault.snapshot() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if let Some(content) = content.filter(|_| name != "dirid.c9r" && name != "name.c9s") {
+            *all.entry(content).or_default() += 1;
+        }
+    }
+    all
+}
+
+fn fix_everything(vault: &Vault, cryptor: &Cryptor) -> Vec<String> {
+    let store = LocalStore::open(&vault.path).unwrap();
+    let (findings, _) = run_with(&vault.path, cryptor, &CheckOptions::default());
+    // A missing top directory first: the others need it for LOST+FOUND.
+    let mut fixes: Vec<_> = findings
+        .into_iter()
+        .filter_map(|finding| finding.fix)
+        .collect();
+    fixes.sort_by_key(|fix| fix.as_str() != "create_content_dir");
+    fixes.dedup();
+    fixes
+        .iter()
+        .filter_map(|fix| {
+            repair(&store, cryptor, fix)
+                .err()
+                .map(|error| error.to_string())
+        })
+        .collect()
+}
+
+#[test]
+fn fixes_lose_nothing_and_satisfy_the_official_check() {
+    for case in checkable() {
+        let vault = vaults::corrupt(&case);
+        let cryptor = cryptor_of(&vault);
+        let (before, _) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+        if before.iter().all(|finding| finding.fix.is_none()) {
+            continue;
+        }
+        let data = payloads(&vault);
+        assert_eq!(fix_everything(&vault, &cryptor), [""; 0], "{case}");
+        let after_data = payloads(&vault);
+        let lost = data
+            .iter()
+            .filter(|(c, n)| after_data.get(*c).is_none_or(|have| have < n))
+            .count();
+        assert_eq!(lost, 0, "{case}: every file is still somewhere");
+
+        let (after, _) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+        let left: Vec<_> = after
+            .iter()
+            .filter(|finding| finding.fix.is_some())
+            .collect();
+        assert!(left.is_empty(), "{case}: {left:#?}");
+        let unfixable: Vec<_> = before
+            .iter()
+            .filter(|f| f.fix.is_none())
+            .map(|f| f.code)
+            .collect();
+        let worse: Vec<_> = after
+            .iter()
+            .filter(|f| f.severity() > Severity::Info && !unfixable.contains(&f.code))
+            .collect();
+        assert!(worse.is_empty(), "{case}: {worse:#?}");
+        let all_fixable = before
+            .iter()
+            .all(|f| f.fix.is_some() || f.severity() == Severity::Info);
+        if all_fixable && let Some(verdict) = official_health(&vault.path, vault.password()) {
+            assert!(verdict.good, "{case}: {}", verdict.report);
+        }
+    }
+}
+
+#[test]
+fn orphans_keep_their_names() {
+    let vault = vaults::corrupt("orphan_content_dir");
+    let cryptor = cryptor_of(&vault);
+    let orphan = run(&vault)
+        .into_iter()
+        .find(|f| f.code == Code::OrphanContentDir)
+        .unwrap();
+    let hash: String = orphan.cipher_path.replace("d/", "").replace('/', "");
+    assert_eq!(fix_everything(&vault, &cryptor), [""; 0]);
+    // Damage a file there: the finding tells its cleartext path.
+    let mut paths = BTreeSet::new();
+    for (path, content) in vault.snapshot() {
+        let is_node = path.extension().is_some_and(|e| e == "c9r") && path.starts_with("d");
+        if let Some(mut content) = content.filter(|content| is_node && content.len() > 68) {
+            content[20] ^= 1;
+            std::fs::write(vault.path.join(path), content).unwrap();
+        }
+    }
+    for finding in run_with(&vault.path, &cryptor, &CheckOptions::default()).0 {
+        paths.extend(finding.path);
+    }
+    let start = format!("/LOST+FOUND/{hash}/");
+    assert!(
+        paths.iter().any(|path| path.starts_with(&start)),
+        "{paths:?}"
+    );
+    assert!(
+        !paths.iter().any(|path| path.contains("file1_")),
+        "no name was lost: {paths:?}"
+    );
+}
+
+#[test]
+fn a_crash_while_adopting_an_orphan_loses_nothing() {
+    let probe = vaults::corrupt("orphan_with_long_names");
+    let cryptor = cryptor_of(&probe);
+    let expect = payloads(&probe);
+    let fix = |vault: &Vault| {
+        run(vault)
+            .into_iter()
+            .find(|f| f.code == Code::OrphanContentDir)
+            .unwrap()
+            .fix
+            .unwrap()
+    };
+    let (store, faults) = FaultStore::new(LocalStore::open(&probe.path).unwrap());
+    let orphan_fix = fix(&probe);
+    faults.disarm();
+    repair(&store, &cryptor, &orphan_fix).unwrap();
+    for step in 1..=faults.mutations() {
+        let vault = vaults::corrupt("orphan_with_long_names");
+        let (store, faults) = FaultStore::new(LocalStore::open(&vault.path).unwrap());
+        faults.arm(At::Mutation(step), Fault::Stop);
+        repair(&store, &cryptor, &orphan_fix).unwrap_err();
+        // Twice: what the first finds may have been hidden by what it mends.
+        fix_everything(&vault, &cryptor);
+        fix_everything(&vault, &cryptor);
+        let have = payloads(&vault);
+        for (content, count) in &expect {
+            let what = format!("step {step} {:?}", faults.struck());
+            assert!(have.get(content).is_some_and(|n| n >= count), "{what}");
+        }
+        let left: Vec<_> = run_with(&vault.path, &cryptor, &CheckOptions::default())
+            .0
+            .into_iter()
+            .filter(|f| f.severity() > Severity::Info)
+            .collect();
+        assert!(left.is_empty(), "step {step}: {left:#?}");
+    }
+}
+
+#[test]
+fn a_check_can_be_broken_off_and_resumed() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let store = LocalStore::open(&vault.path).unwrap();
+    let mut done = BTreeSet::new();
+    let options = CheckOptions {
+        jobs: 1,
+        ..CheckOptions::default()
+    };
+    let first = check(&store, &cryptor, &options, &mut |event| {
+        if let Event::DirDone(dir) = event {
+            done.insert(dir);
+        }
+        if done.len() < 5 {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    assert!(first.stopped && !first.is_good());
+    let (_, whole) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    let rest = CheckOptions {
+        done,
+        ..CheckOptions::default()
+    };
+    let (findings, second) = run_with(&vault.path, &cryptor, &rest);
+    assert_eq!(codes(&findings), []);
+    assert!(second.progress.bytes < whole.progress.bytes);
+    assert!(first.progress.bytes + second.progress.bytes >= whole.progress.bytes);
+}
+
+#[test]
+fn any_number_of_threads_finds_the_same() {
+    for case in ["chunks_swapped", "orphan_content_dir", "conflict_file_many"] {
+        let vault = vaults::corrupt(case);
+        let cryptor = cryptor_of(&vault);
+        let told = |jobs| {
+            let options = CheckOptions {
+                jobs,
+                ..CheckOptions::default()
+            };
+            let (findings, _) = run_with(&vault.path, &cryptor, &options);
+            let line =
+                |f: &Finding| format!("{:?} {} {:?} {:?}", f.code, f.cipher_path, f.path, f.chunk);
+            findings.iter().map(line).collect::<BTreeSet<_>>()
+        };
+        let one = told(1);
+        assert!(!one.is_empty());
+        assert_eq!(told(2), one);
+        assert_eq!(told(9), one);
+    }
+}
+
+#[test]
+fn without_content_only_headers_are_read() {
+    let options = CheckOptions {
+        content: false,
+        ..CheckOptions::default()
+    };
+    let found = |case| {
+        let vault = vaults::corrupt(case);
+        codes(&run_with(&vault.path, &cryptor_of(&vault), &options).0)
+    };
+    assert_eq!(found("header_tampered"), [Code::HeaderAuth]);
+    assert_eq!(found("chunk_tampered_first"), []);
+}
+
+#[test]
+fn a_failing_disk_is_a_finding_and_not_the_end() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let (store, faults) = FaultStore::new(LocalStore::open(&vault.path).unwrap());
+    let mut total = 0;
+    let options = CheckOptions {
+        jobs: 1,
+        ..CheckOptions::default()
+    };
+    let whole = check(&store, &cryptor, &options, &mut |_| {
+        ControlFlow::Continue(())
+    });
+    let calls = faults.calls().len() as u64;
+    for call in (1..=calls).step_by(211) {
+        faults.arm(At::Call(call), Fault::Error(StoreErrorKind::Io));
+        let mut findings = Vec::new();
+        let summary = check(&store, &cryptor, &options, &mut |event| {
+            if let Event::Finding(finding) = event {
+                findings.push(finding);
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(!summary.stopped);
+        // A name that only serves to tell the path of its children may fail unnoticed; it is
+        // checked in its own place.
+        let only_a_path = matches!(faults.struck(), Some(Call::ReadSmall | Call::OpenDir))
+            && summary.progress == whole.progress;
+        assert!(
+            !findings.is_empty() || only_a_path,
+            "call {call}, {:?}",
+            faults.struck()
+        );
+        total += findings.len();
+    }
+    assert!(total > 0);
+}
+
+#[test]
+fn changing_nothing_is_what_a_check_does() {
+    for case in ["conflict_dir_same_id", "orphan_content_dir", "base"] {
+        let vault = vaults::corrupt(case);
+        let before = vault.snapshot();
+        run(&vault);
+        assert_eq!(vault.snapshot(), before);
+    }
+}
