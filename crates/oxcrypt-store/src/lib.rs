@@ -24,7 +24,7 @@ mod types;
 
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use fault::{At, Call, Fault, FaultStore, Faults};
-pub use local::{LocalDir, LocalFile, LocalStore};
+pub use local::{LocalDir, LocalFile, LocalStore, WatchEvent, WatchId, Watcher};
 pub use mem::{MemDir, MemFile, MemStore};
 pub use store::{Node, Store};
 pub use types::{

@@ -8,6 +8,7 @@ mod data;
 mod handle;
 mod list;
 mod names;
+mod watch;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -15,6 +16,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode};
 
 pub use handle::{LocalDir, LocalFile};
+pub use watch::{WatchEvent, WatchId, Watcher};
 
 use crate::error::{Result, StoreError};
 use crate::store::{Node, Store};
