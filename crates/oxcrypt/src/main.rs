@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod daemon;
+mod demo;
 mod mount;
 mod password;
 
@@ -49,6 +50,8 @@ enum Command {
         /// Where it is mounted.
         mountpoint: PathBuf,
     },
+    /// See it work: a throw-away vault, written, read back and mounted.
+    Demo,
 }
 
 fn parse_cipher(text: &str) -> Result<oxcrypt_core::CipherCombo, String> {
@@ -92,5 +95,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Mount(args) => mount::run(&args),
         Command::Lock { mountpoint } => mount::lock(&mountpoint),
+        Command::Demo => demo::run(),
     }
 }
