@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use oxcrypt_core::{Cryptor, Passphrase};
+use oxcrypt_core::{CleartextName, Cryptor, DirId, Passphrase};
 use oxcrypt_store::{At, Call, Fault, FaultStore, LocalStore, StoreErrorKind};
 use oxcrypt_tests::official::official_health;
 use oxcrypt_tests::vaults::{self, Vault};
@@ -519,4 +519,41 @@ fn changing_nothing_is_what_a_check_does() {
         run(&vault);
         assert_eq!(vault.snapshot(), before);
     }
+}
+
+#[test]
+fn a_directory_below_itself_is_found_and_brought_back() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let dirs: Vec<_> = vault.manifest["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["type"] == "dir" && entry["path"] != "/")
+        .collect();
+    let path = |entry: &serde_json::Value| entry["path"].as_str().unwrap().to_owned();
+    let (outer, inner) = dirs
+        .iter()
+        .flat_map(|a| dirs.iter().map(move |b| (a, b)))
+        .find(|(a, b)| path(b).starts_with(&format!("{}/", path(a))))
+        .unwrap();
+    // The outer directory's only node moves into the inner one: both are cut off, in a ring.
+    let node = vault.path.join(outer["ciphertextPath"].as_str().unwrap());
+    let id = DirId::parse(inner["dirId"].as_str().unwrap().as_bytes()).unwrap();
+    let name = path(outer).rsplit('/').next().unwrap().to_owned();
+    let name = CleartextName::from_text(&name).unwrap();
+    let sealed = cryptor.seal_name(&cryptor.dir_names(&id), &name);
+    assert!(!sealed.is_long());
+    let into = vault.path.join(inner["contentDir"].as_str().unwrap());
+    std::fs::rename(&node, into.join(sealed.node_str())).unwrap();
+    let data = payloads(&vault);
+    let (findings, _) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    assert_eq!(codes(&findings), [Code::Unreachable], "{findings:#?}");
+    assert_eq!(fix_everything(&vault, &cryptor), [""; 0]);
+    let (findings, summary) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    assert!(summary.is_good(), "{findings:#?}");
+    assert!(
+        data.iter()
+            .all(|(content, count)| payloads(&vault)[content] >= *count)
+    );
 }

@@ -163,26 +163,34 @@ pub(super) fn orphan<S: Store>(store: &S, cryptor: &Cryptor, content: &ContentPa
     store.sync_dir(&outer)
 }
 
-/// Moves one node to `LOST+FOUND` under a new name.
+/// Moves one node to `LOST+FOUND`, under its own name if that can be read. A node that is gone
+/// was moved by another fix.
 pub(super) fn node<S: Store>(
     store: &S,
     cryptor: &Cryptor,
     content: &ContentPath,
     name: &[u8],
 ) -> Result<()> {
-    let to = lost_found(store, cryptor)?;
     let dir = content.open(store)?;
+    let kind = match store.stat(&dir, name) {
+        Ok(stat) => stat.kind,
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error),
+    };
     let entry = Entry {
         name: name.to_vec(),
-        kind: store.stat(&dir, name)?.kind,
+        kind,
     };
+    let to = lost_found(store, cryptor)?;
     let mover = Mover {
         store,
         cryptor,
         to: &to,
         run: random_tag(),
     };
-    mover.move_node(&dir, &entry, None)?;
+    let id = dir_id_backup::read(store, cryptor, &dir).ok();
+    let cleartext = id.and_then(|id| mover.name_of(&dir, &entry, &cryptor.dir_names(&id)));
+    mover.move_node(&dir, &entry, cleartext.as_deref())?;
     store.sync_dir(&to.dir)?;
     store.sync_dir(&dir)
 }

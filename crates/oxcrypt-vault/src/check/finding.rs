@@ -68,6 +68,8 @@ codes! {
     MissingDirIdBackup = "missing_dirid_backup", Info;
     /// A content directory no `dir.c9r` leads to.
     OrphanContentDir = "orphan_content_dir", Warning;
+    /// A directory that lies below itself, and with all below it is out of reach.
+    Unreachable = "unreachable", Critical;
     /// A `dirid.c9r` that does not hold the id of its directory.
     WrongDirIdBackup = "wrong_dirid_backup", Warning;
     /// A `.c9s` directory whose name is not the hash of its `name.c9s`.
@@ -161,7 +163,7 @@ pub enum Fix {
         /// The directory.
         content: ContentPath,
     },
-    /// Moves a node with an unreadable name to `LOST+FOUND` under a new name.
+    /// Moves a node to `LOST+FOUND`, under a new name if its own cannot be read.
     AdoptNode {
         /// Where it is.
         content: ContentPath,

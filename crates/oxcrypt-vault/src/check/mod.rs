@@ -10,6 +10,7 @@ mod finding;
 mod jobs;
 mod node;
 mod pass;
+mod pile;
 mod repair;
 mod structure;
 mod survey;

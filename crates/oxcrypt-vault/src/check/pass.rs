@@ -1,13 +1,9 @@
 //! Second pass: every node of every content directory, on several threads.
-//!
-//! A worker takes a directory, and puts its files on the common pile for all workers, unless
-//! that is high already: then it examines them itself. So one huge directory keeps all busy,
-//! and the pile stays bounded.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use oxcrypt_core::{Cryptor, MAX_SYMLINK_FILE_LEN, open_symlink};
 use oxcrypt_store::{Store, StoreError, StoreErrorKind};
@@ -15,16 +11,12 @@ use oxcrypt_store::{Store, StoreError, StoreErrorKind};
 use super::content::{self, Scratch};
 use super::finding::{Code, Finding, Fix};
 use super::node::{Examiner, Node};
+use super::pile::{DirJob, FileJob, Job, Listing, Pile};
 use super::structure::unreadable;
 use super::survey::{Content, Survey, entries};
 use super::{CheckOptions, CheckSummary, Event};
 use crate::dir_id_backup::{self, DirIdBackupError};
 use crate::layout::{ContentPath, lossy};
-
-/// Files waiting on the pile at most.
-const PILE: usize = 4096;
-/// Deepest directory whose cleartext path is told; deeper ones are a cycle.
-const MAX_DEPTH: usize = 4096;
 
 pub(super) struct Pass<'a, S: Store> {
     pub(super) store: &'a S,
@@ -41,104 +33,6 @@ enum Message {
     DirDone(usize),
 }
 
-/// One content directory under examination.
-struct DirJob<D> {
-    index: usize,
-    dir: D,
-    /// Cleartext path, if known.
-    path: Option<String>,
-    /// Files of it not examined yet, plus one while it is listed.
-    open: AtomicUsize,
-}
-
-struct FileJob<D> {
-    owner: Arc<DirJob<D>>,
-    name: Vec<u8>,
-    path: Option<String>,
-    is_link: bool,
-}
-
-struct Pile<D> {
-    state: Mutex<PileState<D>>,
-    changed: Condvar,
-    stop: AtomicBool,
-}
-
-struct PileState<D> {
-    files: VecDeque<FileJob<D>>,
-    next_dir: usize,
-    /// Workers that may still add files.
-    listing: usize,
-}
-
-enum Job<D> {
-    Dir(usize),
-    File(FileJob<D>),
-}
-
-impl<D> Pile<D> {
-    fn lock(&self) -> MutexGuard<'_, PileState<D>> {
-        // A worker that panicked ends the check by itself; the pile is sound.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next thing to do; `None` when all is done.
-    fn take(&self, dirs: usize) -> Option<Job<D>> {
-        let mut state = self.lock();
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return None;
-            }
-            if let Some(file) = state.files.pop_front() {
-                return Some(Job::File(file));
-            }
-            if state.next_dir < dirs {
-                state.next_dir += 1;
-                state.listing += 1;
-                return Some(Job::Dir(state.next_dir - 1));
-            }
-            if state.listing == 0 {
-                return None;
-            }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Gives the job back if the pile is high.
-    fn put(&self, job: FileJob<D>) -> Option<FileJob<D>> {
-        let mut state = self.lock();
-        if state.files.len() >= PILE {
-            return Some(job);
-        }
-        state.files.push_back(job);
-        self.changed.notify_one();
-        None
-    }
-
-    fn listed(&self) {
-        self.lock().listing -= 1;
-        self.changed.notify_all();
-    }
-
-    fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _state = self.lock();
-        self.changed.notify_all();
-    }
-}
-
-/// Wakes the others when a worker leaves, also by a panic.
-struct Listing<'a, D>(&'a Pile<D>);
-
-impl<D> Drop for Listing<'_, D> {
-    fn drop(&mut self) {
-        self.0.listed();
-    }
-}
-
 impl<S: Store> Pass<'_, S> {
     pub(super) fn run(
         &self,
@@ -148,17 +42,7 @@ impl<S: Store> Pass<'_, S> {
     ) {
         let total = self.survey.contents.len();
         summary.progress.dirs_total = total as u64;
-        let state = PileState {
-            files: VecDeque::new(),
-            next_dir: 0,
-            listing: 0,
-        };
-        let (state, changed) = (Mutex::new(state), Condvar::new());
-        let pile = Pile {
-            state,
-            changed,
-            stop: AtomicBool::new(false),
-        };
+        let pile = Pile::new();
         // Bounded, so that findings cannot pile up faster than they are told.
         let (send, receive) = mpsc::sync_channel(1024);
         std::thread::scope(|scope| {
@@ -225,15 +109,17 @@ impl<S: Store> Pass<'_, S> {
     /// The cleartext path of a directory; `None` where a name on the way is unknown.
     fn clear_path(&self, content: &Content) -> Option<String> {
         let mut names = Vec::new();
+        // A damaged vault may hold a directory below itself.
+        let mut seen = HashSet::new();
         let mut owner = content.owner.as_ref()?;
         while let Some(place) = &owner.node {
+            if !seen.insert(place.content) {
+                return None;
+            }
             let parent = &self.survey.contents[place.content];
             let parent_owner = parent.owner.as_ref()?;
             names.push(self.clear_name(parent, &parent_owner.id, &place.name)?);
             owner = parent_owner;
-            if names.len() > MAX_DEPTH {
-                return None;
-            }
         }
         if !owner.id.is_root() {
             return None;
@@ -349,7 +235,7 @@ impl<S: Store> Worker<'_, S> {
         };
         let mut first_of: HashMap<String, Vec<u8>> = HashMap::new();
         for entry in entries(store, dir)? {
-            if self.pile.stop.load(Ordering::Relaxed) {
+            if self.pile.is_stopped() {
                 break;
             }
             let node = match examiner.examine(&entry) {

@@ -47,6 +47,7 @@ pub(super) fn findings(survey: &Survey, cryptor: &Cryptor) -> Vec<Finding> {
     }
     found.extend(missing_contents(survey, cryptor, &first_of));
     found.extend(content_findings(survey));
+    found.extend(rings(survey));
     found.extend(survey.strays.iter().map(|path| {
         let is_dir_file = path.ends_with("/dir.c9r");
         Finding {
@@ -191,6 +192,43 @@ fn content_findings(survey: &Survey) -> Vec<Finding> {
                 found.push(finding(Code::MissingDirIdBackup, detail, fix));
             }
             Some(_) => {}
+        }
+    }
+    found
+}
+
+/// Directories that lie below themselves: the chain of their parents never ends. Each ring is
+/// told once, at the node whose removal from it opens it.
+fn rings(survey: &Survey) -> Vec<Finding> {
+    let parent = |index: usize| {
+        let owner = survey.contents[index].owner.as_ref()?;
+        owner.node.as_ref()
+    };
+    // Contents whose chain of parents was followed before; by which start.
+    let mut seen_from = vec![usize::MAX; survey.contents.len()];
+    let mut found = Vec::new();
+    for start in 0..survey.contents.len() {
+        let mut index = start;
+        while seen_from[index] == usize::MAX {
+            seen_from[index] = start;
+            let Some(place) = parent(index) else { break };
+            if seen_from[place.content] == start {
+                let detail = "lies below itself, so that nothing in it can be reached".to_owned();
+                let content = survey.contents[place.content].path.clone();
+                found.push(Finding {
+                    code: Code::Unreachable,
+                    cipher_path: node_path(survey, place),
+                    path: None,
+                    chunk: None,
+                    detail,
+                    fix: Some(Fix::AdoptNode {
+                        content,
+                        node: place.name.clone(),
+                    }),
+                });
+                break;
+            }
+            index = place.content;
         }
     }
     found
