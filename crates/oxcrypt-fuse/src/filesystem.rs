@@ -112,7 +112,7 @@ impl<S: Store> Filesystem for Adapter<S> {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.vfs.lookup(node(parent), name.as_bytes()) {
-            Err(e) if e.kind == ErrorKind::NotFound && !self.options.negative_ttl.is_zero() => {
+            Err(e) if e.kind == ErrorKind::NotFound && self.vfs.watches(node(parent)) => {
                 reply.entry(&self.options.negative_ttl, &no_node(), GENERATION);
             }
             result => self.entry(result, reply),
@@ -125,7 +125,9 @@ impl<S: Store> Filesystem for Adapter<S> {
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         match self.vfs.getattr(node(ino)) {
-            Ok(attr) => reply.attr(&self.options.ttl, &file_attr(&attr, &self.options)),
+            Ok(attr) => {
+                reply.attr(self.options.ttl_of(&attr), &file_attr(&attr, &self.options));
+            }
             Err(e) => reply.error(fail(e)),
         }
     }
@@ -157,7 +159,9 @@ impl<S: Store> Filesystem for Adapter<S> {
             mtime: mtime.map(time_change),
         };
         match self.vfs.setattr(node(ino), change) {
-            Ok(attr) => reply.attr(&self.options.ttl, &file_attr(&attr, &self.options)),
+            Ok(attr) => {
+                reply.attr(self.options.ttl_of(&attr), &file_attr(&attr, &self.options));
+            }
             Err(e) => reply.error(fail(e)),
         }
     }
@@ -402,7 +406,10 @@ impl<S: Store> Filesystem for Adapter<S> {
             .list_plus(node(ino), offset, LIST_ROOM / 4, &mut |item, entry| {
                 let name = OsStr::from_bytes(item.name);
                 let (ttl, attr) = match entry {
-                    Some(e) => (self.options.ttl, file_attr(&e.attr, &self.options)),
+                    Some(e) => (
+                        *self.options.ttl_of(&e.attr),
+                        file_attr(&e.attr, &self.options),
+                    ),
                     // Node 0: a name and a kind, nothing to remember.
                     None => {
                         let kind = file_type(item.kind);
@@ -487,7 +494,13 @@ impl<S: Store> Filesystem for Adapter<S> {
             Ok(e) => {
                 let attr = file_attr(&e.attr, &self.options);
                 let flags = FopenFlags::FOPEN_KEEP_CACHE;
-                reply.created(&self.options.ttl, &attr, GENERATION, FileHandle(0), flags);
+                reply.created(
+                    self.options.ttl_of(&e.attr),
+                    &attr,
+                    GENERATION,
+                    FileHandle(0),
+                    flags,
+                );
             }
             Err(e) => reply.error(fail(e)),
         }

@@ -10,6 +10,7 @@ mod filesystem;
 mod options;
 mod pool;
 mod session;
+mod watch;
 
 pub use options::{Access, MountOptions};
 pub use session::{Mount, Unmounter};

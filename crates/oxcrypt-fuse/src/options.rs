@@ -40,9 +40,11 @@ pub struct MountOptions {
     /// Pin reader threads to CPUs. Off: it doubles the latency of a single client on a quiet
     /// machine, and pays only when other work competes for the CPUs.
     pub pin: bool,
-    /// How long the kernel may trust names and attributes without asking.
+    /// How long the kernel may trust names and attributes whose changes we will notice.
     pub ttl: Duration,
-    /// How long the kernel may remember that a name does not exist.
+    /// The same where changes are not noticed: unwatched directories, network storage.
+    pub unwatched_ttl: Duration,
+    /// How long the kernel may remember that a name does not exist in a watched directory.
     pub negative_ttl: Duration,
     /// Let the kernel collect writes before it hands them over.
     pub writeback: bool,
@@ -66,8 +68,10 @@ impl Default for MountOptions {
             fsname: "oxcrypt".into(),
             threads: 0,
             pin: false,
-            ttl: Duration::from_secs(1),
-            negative_ttl: Duration::ZERO,
+            ttl: Duration::from_secs(3600),
+            unwatched_ttl: Duration::from_secs(1),
+            // Should events ever be lost, names that did not exist then are asked for again.
+            negative_ttl: Duration::from_secs(60),
             writeback: true,
             zero_message_open: true,
             extra: Vec::new(),
@@ -76,6 +80,15 @@ impl Default for MountOptions {
 }
 
 impl MountOptions {
+    /// How long to trust these attributes.
+    pub(crate) fn ttl_of(&self, attr: &oxcrypt_vfs::Attr) -> &Duration {
+        if attr.watched {
+            &self.ttl
+        } else {
+            &self.unwatched_ttl
+        }
+    }
+
     pub(crate) fn reader_threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(2, usize::from),

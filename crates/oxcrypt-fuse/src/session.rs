@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
-use oxcrypt_store::Store;
+use oxcrypt_store::{Store, Watcher};
 use oxcrypt_vfs::VaultFs;
 
 use crate::filesystem::Adapter;
@@ -16,6 +16,7 @@ use crate::pool::Pool;
 pub struct Mount<S: Store> {
     session: Session<Adapter<S>>,
     vfs: Arc<VaultFs<S>>,
+    watcher: Option<Arc<Watcher>>,
 }
 
 /// Ends a mount from another thread.
@@ -45,7 +46,19 @@ impl<S: Store> Mount<S> {
             pool: Pool::new()?,
         };
         let session = Session::new(adapter, mountpoint, &config)?;
-        Ok(Self { session, vfs })
+        Ok(Self {
+            session,
+            vfs,
+            watcher: None,
+        })
+    }
+
+    /// Shows changes made by other programs, as `watcher` notices them; the file system must have
+    /// been given the same one.
+    #[must_use]
+    pub fn watching(mut self, watcher: Arc<Watcher>) -> Self {
+        self.watcher = Some(watcher);
+        self
     }
 
     /// A handle that ends this mount.
@@ -58,7 +71,24 @@ impl<S: Store> Mount<S> {
     /// # Errors
     /// When the connection to the kernel fails.
     pub fn serve(self) -> io::Result<()> {
-        let Self { session, vfs } = self;
+        let Self {
+            session,
+            vfs,
+            watcher,
+        } = self;
+        let watching = match &watcher {
+            Some(watcher) => {
+                let (vfs, watcher) = (Arc::clone(&vfs), Arc::clone(watcher));
+                let notifier = session.notifier();
+                Some(
+                    std::thread::Builder::new()
+                        .name("oxcrypt-watch".into())
+                        .stack_size(512 * 1024)
+                        .spawn(move || crate::watch::run(&vfs, &watcher, notifier))?,
+                )
+            }
+            None => None,
+        };
         let background = {
             let vfs = Arc::clone(&vfs);
             std::thread::Builder::new()
@@ -67,6 +97,12 @@ impl<S: Store> Mount<S> {
                 .spawn(move || vfs.run_background())?
         };
         let served = session.run();
+        if let Some(watcher) = watcher {
+            watcher.stop();
+        }
+        if let Some(watching) = watching {
+            let _ = watching.join();
+        }
         vfs.stop();
         // It only waits on a condition variable; a panic there was reported already.
         let _ = background.join();

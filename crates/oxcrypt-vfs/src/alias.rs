@@ -82,7 +82,7 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// The cleartext name in `name.c9s`, and whether the node is stored as it should be.
-    fn open_long_name<'b>(
+    pub(crate) fn open_long_name<'b>(
         &self,
         dir: &DirState<S>,
         content: &S::Dir,

@@ -19,6 +19,7 @@ mod resolve;
 mod scratch;
 mod types;
 mod vault_fs;
+mod watch;
 
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind, EventSink, LogEvents};
@@ -27,3 +28,4 @@ pub use types::{
     SetAttr, Space, TimeChange, Timestamp, VfsOptions,
 };
 pub use vault_fs::VaultFs;
+pub use watch::{Changes, Invalidate, WatchSource};

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use oxcrypt_core::{DirHash, DirNames, FileHeader};
-use oxcrypt_store::{Identity, Store};
+use oxcrypt_store::{Identity, Store, WatchId};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alias::AliasTable;
 use crate::error::ErrorKind;
 use crate::types::{NodeId, NodeKind};
+use crate::watch::OwnChanges;
 
 /// Where a node is found: its parent and its cleartext name there.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub(crate) struct Node<S: Store> {
     lookups: AtomicU64,
     /// One valid name, or none: the root, and nodes whose last known name was removed.
     pub(crate) place: Mutex<Option<Place<S>>>,
+    pub(crate) own: OwnChanges,
     pub(crate) body: Body<S>,
 }
 
@@ -74,6 +76,10 @@ pub(crate) struct DirState<S: Store> {
     pub(crate) aliases: Mutex<Option<Arc<AliasTable>>>,
     /// Set when nodes below were created, removed or renamed since the last sync.
     pub(crate) unsynced: AtomicBool,
+    /// The watch on the content directory.
+    pub(crate) watch: Mutex<Option<WatchId>>,
+    /// Ciphertext names that this mount removed and whose events are still to come.
+    pub(crate) removed: Mutex<FxHashSet<Box<[u8]>>>,
 }
 
 /// A file: all its openers share this.
@@ -192,6 +198,7 @@ impl<S: Store> NodeTable<S> {
             // The root is never forgotten.
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
+            own: OwnChanges::default(),
             body: Body::Dir(root),
         });
         table
@@ -240,6 +247,7 @@ impl<S: Store> NodeTable<S> {
             identity,
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
+            own: OwnChanges::default(),
             body: body(),
         });
         self.id_shard(id).write().insert(id.0, Arc::clone(&node));
@@ -288,6 +296,14 @@ impl<S: Store> NodeTable<S> {
         if identities.get(&node.identity) == Some(&node.id) {
             identities.remove(&node.identity);
         }
+    }
+
+    /// All nodes, as they are at the moment.
+    pub(crate) fn all(&self) -> Vec<Arc<Node<S>>> {
+        self.by_id
+            .iter()
+            .flat_map(|s| s.read().values().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Nodes known at the moment.

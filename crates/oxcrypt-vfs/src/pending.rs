@@ -89,6 +89,7 @@ impl<S: Store> VaultFs<S> {
             let Body::File(file) = &node.body else {
                 continue;
             };
+            let _own = node.own.begin();
             let mut io = file.io.write();
             if let Err(e) = self.write_pending_header(&mut io) {
                 tracing::error!(error = %e, "cannot write the header of a new file");

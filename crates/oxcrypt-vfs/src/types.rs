@@ -59,6 +59,8 @@ pub struct Attr {
     pub ctime: Timestamp,
     /// Creation, where the store knows it.
     pub btime: Timestamp,
+    /// A change of this node by another program will be noticed.
+    pub watched: bool,
 }
 
 /// A node found by name; the frontend now holds one lookup on it.

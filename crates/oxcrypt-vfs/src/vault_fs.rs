@@ -14,6 +14,7 @@ use crate::node::{Body, DirState, FileState, Node, NodeTable};
 use crate::pending::PendingHeaders;
 use crate::resolve::{Content, Found};
 use crate::types::{Attr, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
+use crate::watch::Watched;
 
 /// An unlocked vault as a file system. Every method may be called from any thread.
 ///
@@ -36,6 +37,7 @@ pub struct VaultFs<S: Store> {
     /// The directory `d` of the vault.
     pub(crate) data_dir: S::Dir,
     pub(crate) events: Box<dyn EventSink>,
+    pub(crate) watched: Watched<S>,
     temp_names: AtomicU64,
     temp_salt: u64,
 }
@@ -66,6 +68,7 @@ impl<S: Store> VaultFs<S> {
             pending: PendingHeaders::new(),
             data_dir,
             events,
+            watched: Watched::new(),
             temp_names: AtomicU64::new(0),
             temp_salt: u64::from_le_bytes(salt),
             store,
@@ -181,6 +184,9 @@ impl<S: Store> VaultFs<S> {
         if found.kind() == NodeKind::Directory {
             self.open_dirs.opened(&node);
         }
+        if let Content::Dir { handle, .. } = &found.content {
+            self.watch_dir(&node, handle);
+        }
         let entry = Entry {
             node: node.id,
             attr: self.attr_from(&node, &found.stat),
@@ -191,6 +197,7 @@ impl<S: Store> VaultFs<S> {
     /// Attributes from the ciphertext object's.
     pub(crate) fn attr_from(&self, node: &Node<S>, stat: &Stat) -> Attr {
         let kind = node.kind();
+        node.own.tell(stat.ctime);
         let size = match kind {
             NodeKind::Directory => stat.size,
             NodeKind::File | NodeKind::Symlink => self.shown_size(stat.size),
@@ -212,6 +219,7 @@ impl<S: Store> VaultFs<S> {
             mtime: time_from(stat.mtime),
             ctime: time_from(stat.ctime),
             btime: stat.id.btime.map(time_from).unwrap_or_default(),
+            watched: self.is_watched(node),
         }
     }
 
@@ -248,6 +256,8 @@ pub(crate) fn new_dir_state<S: Store>(
         lock: RwLock::new(()),
         aliases: Mutex::new(None),
         unsynced: AtomicBool::new(false),
+        watch: Mutex::new(None),
+        removed: Mutex::default(),
     }
 }
 

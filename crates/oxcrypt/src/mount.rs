@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use oxcrypt_fuse::{Access, Mount, MountOptions};
-use oxcrypt_store::LocalStore;
+use oxcrypt_store::{LocalStore, Store, Watcher};
 use oxcrypt_vault::{Backups, unlock};
 use oxcrypt_vfs::{LogEvents, VaultFs, VfsOptions};
 
@@ -111,18 +111,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         writeback: !args.no_writeback,
         ..MountOptions::default()
     };
+    let watcher = watch(&vfs);
+    let vfs = Arc::new(vfs);
     serve(
-        Arc::new(vfs),
+        vfs,
         &args.mountpoint,
         mount_options,
+        watcher,
         args.daemon_child,
     )
+}
+
+/// Watches the vault for changes by other programs, where the storage can tell of them.
+fn watch(vfs: &VaultFs<LocalStore>) -> Option<Arc<Watcher>> {
+    if !vfs.store().capabilities().watchable {
+        return None;
+    }
+    let watcher = Arc::new(Watcher::new().ok()?);
+    vfs.watch(Box::new(Arc::clone(&watcher)));
+    Some(watcher)
 }
 
 fn serve(
     vfs: Arc<VaultFs<LocalStore>>,
     mountpoint: &Path,
     options: MountOptions,
+    watcher: Option<Arc<Watcher>>,
     report: bool,
 ) -> anyhow::Result<()> {
     let before = std::fs::metadata(mountpoint)
@@ -130,6 +144,9 @@ fn serve(
         .dev();
     let mut mount = Mount::new(vfs, mountpoint, options)
         .with_context(|| format!("cannot mount at {}", mountpoint.display()))?;
+    if let Some(watcher) = watcher {
+        mount = mount.watching(watcher);
+    }
     let mut unmounter = mount.unmounter();
     let signals = signal_hook::iterator::Signals::new([
         signal_hook::consts::SIGINT,

@@ -33,6 +33,7 @@ impl<S: Store> VaultFs<S> {
                 return Err(ErrorKind::InvalidArgument.into());
             }
         }
+        let _own = target.own.begin();
         let mut plain = ChunkBuf::take();
         let mut done = 0;
         while done < len {

@@ -21,6 +21,7 @@ impl<S: Store> VaultFs<S> {
         }
         let node = self.node(id)?;
         let end = offset.checked_add(len).ok_or(ErrorKind::TooLarge)?;
+        let _own = node.own.begin();
         let mut io = self.file_for(&node, Need::Write)?;
         let size = self.plain_len(&node, &io)?;
         let grows = matches!(mode, AllocateMode::Grow | AllocateMode::ZeroRange);

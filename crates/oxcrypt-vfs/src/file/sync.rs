@@ -26,11 +26,13 @@ impl<S: Store> VaultFs<S> {
         if self.options.read_only {
             return Ok(());
         }
+        let own = node.own.begin();
         let mut io = self.file_for(&node, Need::Read)?;
         if let Some(kind) = io.failed.take() {
             return Err(kind.into());
         }
         self.write_pending_header(&mut io)?;
+        drop(own);
         // Readers and writers of other chunks go on while the disk works.
         let io = parking_lot::RwLockWriteGuard::downgrade(io);
         let backing = &io

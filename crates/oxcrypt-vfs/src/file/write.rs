@@ -32,6 +32,7 @@ impl<S: Store> VaultFs<S> {
     pub fn write(&self, node: NodeId, offset: u64, data: &[u8]) -> Result<()> {
         self.writable()?;
         let node = self.node(node)?;
+        let _own = node.own.begin();
         let mut io = self.file_for(&node, Need::Write)?;
         self.write_locked(&node, &mut io, offset, data)
     }
@@ -43,6 +44,7 @@ impl<S: Store> VaultFs<S> {
     pub fn append(&self, node: NodeId, data: &[u8]) -> Result<u64> {
         self.writable()?;
         let node = self.node(node)?;
+        let _own = node.own.begin();
         let mut io = self.file_for(&node, Need::Write)?;
         let end = self.plain_len(&node, &io)?;
         self.write_locked(&node, &mut io, end, data)?;

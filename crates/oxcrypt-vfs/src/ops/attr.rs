@@ -61,6 +61,7 @@ impl<S: Store> VaultFs<S> {
     pub fn setattr(&self, id: NodeId, change: SetAttr) -> Result<Attr> {
         self.writable()?;
         let node = self.node(id)?;
+        let _own = node.own.begin();
         if let Some(size) = change.size {
             let mut io = self.file_for(&node, Need::Write)?;
             self.set_len_locked(&node, &mut io, size)?;

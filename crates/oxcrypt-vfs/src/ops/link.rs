@@ -21,6 +21,7 @@ impl<S: Store> VaultFs<S> {
         let name = CleartextName::parse(name)?;
         let file = node.file().map_err(|_| ErrorKind::NotPermitted)?;
         let place = node.place.lock().clone().ok_or(ErrorKind::NotFound)?;
+        let _own = node.own.begin();
         let _locks = self.lock_two(&place.parent, &parent)?;
         if !node.is_at(place.parent.id, &place.name) {
             return Err(ErrorKind::Busy.into());

@@ -60,6 +60,9 @@ impl<S: Store> VaultFs<S> {
         let Some(node) = self.nodes.forget(id, count) else {
             return;
         };
+        if let Body::Dir(dir) = &node.body {
+            self.unwatch_dir(dir);
+        }
         if let Body::File(file) = &node.body {
             let mut io = file.io.write();
             if !io.pinned

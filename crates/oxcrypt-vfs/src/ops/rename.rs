@@ -100,20 +100,23 @@ impl<S: Store> VaultFs<S> {
             };
         }
         self.refuse_loop(&source, &to_parent)?;
-        match (flags, target) {
+        let known = self.nodes.find(&source.stat.id);
+        let _own = known.as_ref().map(|n| n.own.begin());
+        if flags != RenameFlags::Exchange {
+            self.note_removal(&from_parent, &source.node_name);
+        }
+        let renamed = match (flags, target) {
             (RenameFlags::NoReplace, Some(_)) => Err(ErrorKind::Exists.into()),
             (RenameFlags::Exchange, None) => Err(ErrorKind::NotFound.into()),
-            (RenameFlags::Exchange, Some(target)) => {
-                self.refuse_loop(&target, &from_parent)?;
-                self.exchange(&from, &source, &to, &target)
-            }
+            (RenameFlags::Exchange, Some(target)) => self
+                .refuse_loop(&target, &from_parent)
+                .and_then(|()| self.exchange(&from, &source, &to, &target)),
             (RenameFlags::Replace, Some(target)) => self.replace(&from, &source, &to, &target),
-            (RenameFlags::Replace | RenameFlags::NoReplace, None) => {
-                self.move_to_free(&from, &source, &to)?;
-                self.moved(&from, &source, &to);
-                Ok(())
-            }
-        }
+            (RenameFlags::Replace | RenameFlags::NoReplace, None) => self
+                .move_to_free(&from, &source, &to)
+                .map(|()| self.moved(&from, &source, &to)),
+        };
+        renamed.inspect_err(|_| self.unnote_removal(&from_parent, &source.node_name))
     }
 
     pub(crate) fn side<'a>(

@@ -1,0 +1,405 @@
+//! Changes made to the vault by other programs (a sync client, a second mount).
+//!
+//! The kernel may cache names and attributes for long, because the ciphertext directories it has
+//! entries of are watched. Events do not tell who caused them, so each is checked against what the
+//! frontend was told last: an entry that is still what we said it is, and attributes that we told or
+//! caused ourselves, are no news. Everything else is invalidated, precisely.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use oxcrypt_core::name::{self, NameBuf};
+use oxcrypt_store::{Stat, Store, Timestamp, WatchId};
+use parking_lot::Mutex;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::event::EventKind;
+use crate::node::{Body, DirState, Node};
+use crate::resolve::{LONG_SUFFIX, NodeName, SHORT_SUFFIX};
+use crate::types::{NodeId, NodeKind};
+use crate::vault_fs::VaultFs;
+
+/// Starts and ends watches on directories of the store.
+pub trait WatchSource<D>: Send + Sync {
+    /// Watches a directory; `None` when no watch can be had, and its entries must be asked for
+    /// again soon.
+    fn add(&self, dir: &D) -> Option<WatchId>;
+    /// Ends a watch.
+    fn remove(&self, id: WatchId);
+}
+
+impl WatchSource<oxcrypt_store::LocalDir> for Arc<oxcrypt_store::Watcher> {
+    fn add(&self, dir: &oxcrypt_store::LocalDir) -> Option<WatchId> {
+        self.deref().add(dir).ok()
+    }
+
+    fn remove(&self, id: WatchId) {
+        self.deref().remove(id);
+    }
+}
+
+/// Makes a frontend forget what it cached.
+pub trait Invalidate {
+    /// The name in this directory, and what it leads to.
+    fn entry(&self, parent: NodeId, name: &[u8]);
+    /// Attributes of the node, and its content if it is a file.
+    fn node(&self, node: NodeId);
+}
+
+/// What happened in the store since the last call.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Names of ciphertext nodes by directory.
+    pub names: FxHashSet<(WatchId, Box<[u8]>)>,
+    /// Directories whose own attributes changed.
+    pub dirs: FxHashSet<WatchId>,
+    /// Events were lost: anything may have changed.
+    pub lost: bool,
+}
+
+/// The watched directories.
+pub(crate) struct Watched<S: Store> {
+    source: OnceLock<Box<dyn WatchSource<S::Dir>>>,
+    dirs: Mutex<FxHashMap<WatchId, Weak<Node<S>>>>,
+}
+
+impl<S: Store> Watched<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            source: OnceLock::new(),
+            dirs: Mutex::new(FxHashMap::default()),
+        }
+    }
+}
+
+/// When this mount itself changed an object, and what it told about it.
+#[derive(Debug, Default)]
+pub(crate) struct OwnChanges {
+    active: AtomicU32,
+    start: AtomicU64,
+    end: AtomicU64,
+    /// The ctime in the attributes given out last.
+    told: AtomicU64,
+}
+
+/// The kernel stamps changes with a clock that may lag by a tick.
+const TICK_NANOS: u64 = 12_000_000;
+
+impl OwnChanges {
+    /// Notes that a change is being made until the guard goes.
+    pub(crate) fn begin(&self) -> OwnChange<'_> {
+        if self.active.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.start.store(now(), Ordering::Release);
+        }
+        OwnChange(self)
+    }
+
+    pub(crate) fn tell(&self, ctime: Timestamp) {
+        self.told.store(nanos(ctime), Ordering::Relaxed);
+    }
+
+    /// Whether the present ctime is one that we told or caused.
+    fn explains(&self, ctime: Timestamp) -> bool {
+        let ctime = nanos(ctime);
+        if self.told.load(Ordering::Relaxed) == ctime {
+            return true;
+        }
+        let began = self.start.load(Ordering::Acquire);
+        if began == 0 || ctime + TICK_NANOS < began {
+            return false;
+        }
+        self.active.load(Ordering::Acquire) > 0 || ctime <= self.end.load(Ordering::Acquire)
+    }
+}
+
+/// A change of our own in progress.
+pub(crate) struct OwnChange<'a>(&'a OwnChanges);
+
+impl Drop for OwnChange<'_> {
+    fn drop(&mut self) {
+        self.0.end.store(now(), Ordering::Release);
+        self.0.active.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn now() -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "nanoseconds fit 64 bits until 2554"
+    )]
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos() as u64)
+}
+
+fn nanos(t: Timestamp) -> u64 {
+    u64::try_from(t.secs)
+        .unwrap_or(0)
+        .saturating_mul(1_000_000_000)
+        + u64::from(t.nanos)
+}
+
+impl<S: Store> VaultFs<S> {
+    /// Watches directories from now on. Call it once, before the frontend's first request.
+    pub fn watch(&self, source: Box<dyn WatchSource<S::Dir>>) {
+        if self.watched.source.set(source).is_ok()
+            && let Some(root) = self.nodes.get(NodeId::ROOT)
+            && let Ok(content) = self.content_dir(&root)
+        {
+            self.watch_dir(&root, &content);
+        }
+    }
+
+    /// Starts watching a directory that the frontend is about to learn of.
+    pub(crate) fn watch_dir(&self, node: &Arc<Node<S>>, content: &S::Dir) {
+        let (Some(source), Ok(dir)) = (self.watched.source.get(), node.dir()) else {
+            return;
+        };
+        let mut id = dir.watch.lock();
+        if id.is_none() {
+            *id = source.add(content);
+            if let Some(id) = *id {
+                self.watched.dirs.lock().insert(id, Arc::downgrade(node));
+            }
+        }
+    }
+
+    /// Ends the watch of a directory that the frontend forgot.
+    pub(crate) fn unwatch_dir(&self, dir: &DirState<S>) {
+        let (Some(source), Some(id)) = (self.watched.source.get(), dir.watch.lock().take()) else {
+            return;
+        };
+        self.watched.dirs.lock().remove(&id);
+        source.remove(id);
+    }
+
+    /// Whether a change of this node behind our back will be noticed.
+    pub(crate) fn is_watched(&self, node: &Node<S>) -> bool {
+        if let Body::Dir(dir) = &node.body {
+            return dir.watch.lock().is_some();
+        }
+        let place = node.place.lock();
+        let Some(place) = place.as_ref() else {
+            return false;
+        };
+        // What happens inside a wrapper is not seen from the directory around it.
+        let long = place.name.len() > name::max_cleartext_len(self.cryptor.threshold());
+        let watched = place
+            .parent
+            .dir()
+            .is_ok_and(|dir| dir.watch.lock().is_some());
+        watched && !(long && node.kind() == NodeKind::File)
+    }
+
+    /// Whether foreign changes of names in this directory will be noticed.
+    pub fn watches(&self, id: NodeId) -> bool {
+        self.nodes
+            .get(id)
+            .is_some_and(|node| node.dir().is_ok_and(|dir| dir.watch.lock().is_some()))
+    }
+
+    /// Notes that this mount removed a name itself.
+    pub(crate) fn note_removal(&self, parent: &Node<S>, node_name: &NodeName) {
+        if let Ok(dir) = parent.dir()
+            && dir.watch.lock().is_some()
+        {
+            dir.removed.lock().insert(node_name.as_bytes().into());
+        }
+    }
+
+    /// The removal did not happen after all.
+    pub(crate) fn unnote_removal(&self, parent: &Node<S>, node_name: &NodeName) {
+        if let Ok(dir) = parent.dir() {
+            dir.removed.lock().remove(node_name.as_bytes());
+        }
+    }
+
+    /// Compares what happened with what the frontend believes, and invalidates what is wrong.
+    pub fn changed_behind(&self, changes: &Changes, invalidate: &dyn Invalidate) {
+        if changes.lost {
+            self.invalidate_all(invalidate);
+            return;
+        }
+        let mut places = None;
+        for (watch, node_name) in &changes.names {
+            let known = self.watched.dirs.lock().get(watch).and_then(Weak::upgrade);
+            if let Some(parent) = known {
+                self.name_changed(&parent, node_name, &mut places, invalidate);
+            }
+        }
+        for watch in &changes.dirs {
+            let known = self.watched.dirs.lock().get(watch).and_then(Weak::upgrade);
+            if let Some(node) = known
+                && let Ok(content) = self.content_dir(&node)
+                && let Ok(stat) = self.store.stat_dir(&content)
+                && !node.own.explains(stat.ctime)
+            {
+                invalidate.node(node.id);
+            }
+        }
+    }
+
+    fn invalidate_all(&self, invalidate: &dyn Invalidate) {
+        for node in self.nodes.all() {
+            let place = node.place.lock().clone();
+            if let Some(place) = place {
+                self.forget_content(&node);
+                invalidate.entry(place.parent.id, &place.name);
+            }
+            invalidate.node(node.id);
+        }
+    }
+
+    fn name_changed(
+        &self,
+        parent: &Arc<Node<S>>,
+        node_name: &[u8],
+        places: &mut Option<Places<S>>,
+        invalidate: &dyn Invalidate,
+    ) {
+        let Ok(dir) = parent.dir() else { return };
+        if !(node_name.ends_with(SHORT_SUFFIX) || node_name.ends_with(LONG_SUFFIX)) {
+            return;
+        }
+        let own_removal = dir.removed.lock().remove(node_name);
+        let (Ok(content), Ok(path)) = (self.content_dir(parent), NodeName::new(node_name)) else {
+            return;
+        };
+        let found = {
+            let _names = dir.lock.read();
+            self.probe(&content, &path).ok()
+        };
+        if found.is_none() && own_removal {
+            return;
+        }
+        let mut plain = NameBuf::new();
+        let shown = self.shown_name(dir, &content, node_name, &mut plain);
+        let Some(name) = shown.or_else(|| self.name_by_place(parent, node_name, places)) else {
+            // A name we never showed; listings may still have to change.
+            return invalidate.node(parent.id);
+        };
+        let node = found.as_ref().and_then(|f| self.nodes.find(&f.stat.id));
+        match (&found, node) {
+            (Some(found), Some(node)) if node.is_at(parent.id, name.as_bytes()) => {
+                self.content_changed(parent, &name, &node, &found.stat, invalidate);
+            }
+            (found, _) => {
+                let places = places.get_or_insert_with(|| self.places());
+                let key = (parent.id, name.as_bytes().into());
+                if let Some(old) = places.get(&key).and_then(Weak::upgrade)
+                    && found.as_ref().is_none_or(|f| f.stat.id != old.identity)
+                {
+                    self.lost_its_name(&old, parent, &name, found.is_some());
+                }
+                invalidate.entry(parent.id, name.as_bytes());
+            }
+        }
+    }
+
+    /// The same node as before: was its content changed by somebody else?
+    fn content_changed(
+        &self,
+        parent: &Arc<Node<S>>,
+        name: &str,
+        node: &Arc<Node<S>>,
+        stat: &Stat,
+        invalidate: &dyn Invalidate,
+    ) {
+        if node.kind() != NodeKind::File || node.own.explains(stat.ctime) {
+            return;
+        }
+        self.forget_content(node);
+        // The kernel owns the size of a file it writes back; only a new node shows the new one.
+        self.nodes.detach(node);
+        invalidate.entry(parent.id, name.as_bytes());
+        invalidate.node(node.id);
+    }
+
+    /// Reads the header and length again at the next use.
+    fn forget_content(&self, node: &Node<S>) {
+        if let Body::File(file) = &node.body {
+            let mut io = file.io.write();
+            if !io.pinned && !io.header_pending {
+                io.backing = None;
+                io.header = None;
+            }
+        }
+    }
+
+    /// Another program removed or replaced a file under its name. Whoever has it open keeps what he
+    /// has, as on any disk, as long as we have it open too.
+    fn lost_its_name(
+        &self,
+        node: &Arc<Node<S>>,
+        parent: &Arc<Node<S>>,
+        name: &str,
+        replaced: bool,
+    ) {
+        if let Body::File(file) = &node.body {
+            let mut io = file.io.write();
+            if io.backing.is_some() {
+                io.pinned = true;
+            }
+        }
+        self.name_gone(node, parent, name.as_bytes(), 1);
+        if replaced && node.own.start.load(Ordering::Relaxed) > 0 {
+            let path = format!("inode {}", node.identity.ino);
+            self.event(EventKind::ForeignChange, path.as_bytes());
+        }
+    }
+
+    /// The cleartext name of a node, from its own ciphertext name.
+    fn shown_name(
+        &self,
+        dir: &DirState<S>,
+        content: &S::Dir,
+        node_name: &[u8],
+        plain: &mut NameBuf,
+    ) -> Option<String> {
+        let shown = if node_name.ends_with(LONG_SUFFIX) {
+            self.open_long_name(dir, content, node_name, plain)
+                .map(|(name, _)| name)
+        } else {
+            self.cryptor.open_name(&dir.names, node_name, plain).ok()
+        }?;
+        Some(
+            name::CleartextName::from_text(shown)
+                .ok()?
+                .as_str()
+                .to_owned(),
+        )
+    }
+
+    /// The name of a vanished long node can only be told by who knew it.
+    fn name_by_place(
+        &self,
+        parent: &Arc<Node<S>>,
+        node_name: &[u8],
+        places: &mut Option<Places<S>>,
+    ) -> Option<String> {
+        let dir = parent.dir().ok()?;
+        let places = places.get_or_insert_with(|| self.places());
+        places
+            .keys()
+            .filter(|(id, _)| *id == parent.id)
+            .find_map(|(_, plain)| {
+                let cleartext = name::CleartextName::parse(plain).ok()?;
+                let sealed = self.seal(dir, &cleartext).ok()?;
+                (sealed.node_name.as_bytes() == node_name).then(|| cleartext.as_str().to_owned())
+            })
+    }
+
+    fn places(&self) -> Places<S> {
+        let mut places = FxHashMap::default();
+        for node in self.nodes.all() {
+            if let Some(place) = &*node.place.lock() {
+                places.insert((place.parent.id, place.name.clone()), Arc::downgrade(&node));
+            }
+        }
+        places
+    }
+}
+
+type Places<S> = FxHashMap<(NodeId, Box<[u8]>), Weak<Node<S>>>;
