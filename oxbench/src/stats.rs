@@ -206,13 +206,17 @@ mod tests {
 
     #[test]
     fn twenty_percent_is_found_in_both_directions() {
+        let mut covered = 0;
         for seed in 0..50 {
-            let slow = ratio(&noisy(1.2, seed), &noisy(1.0, seed + 99), true, true).unwrap();
+            let (slowed, usual) = (noisy(1.2, seed), noisy(1.0, seed + 99));
+            let slow = ratio(&slowed, &usual, true, true).unwrap();
             assert_eq!(slow.verdict, Verdict::Worse);
-            assert!(slow.low < 0.834 && slow.high > 0.8, "{slow:?}");
-            let fast = ratio(&noisy(1.2, seed), &noisy(1.0, seed + 99), false, false).unwrap();
+            covered += usize::from(slow.low <= 1.0 / 1.2 && slow.high >= 1.0 / 1.2);
+            let fast = ratio(&slowed, &usual, false, false).unwrap();
             assert_eq!(fast.verdict, Verdict::Better);
         }
+        // An interval of 95 % may miss; with seven runs it is somewhat too narrow.
+        assert!(covered >= 40, "the truth was in {covered} of 50 intervals");
     }
 
     #[test]
