@@ -291,8 +291,8 @@ impl Slot {
             }
         };
         if !instance.is_mounted() {
-            instance.mount()?;
-            instance.warm_up()?;
+            let mounted = instance.mount().and_then(|_| instance.warm_up());
+            mounted.map_err(|failure| explain(failure, &instance))?;
             self.info.mount_command = instance.mount_command();
             self.info.mount_options.clone_from(&instance.mount_options);
         }
@@ -350,12 +350,18 @@ fn run_case(
 
 /// An I/O error of a daemon that is gone is not the news; that it is gone, is.
 fn explain(failure: CaseFailure, instance: &Instance) -> CaseFailure {
-    match failure {
-        CaseFailure::Io { .. } | CaseFailure::Tool { .. } if instance.guard().daemon_died() => {
-            CaseFailure::Died(format!("the daemon ended; {failure}"))
-        }
-        other => other,
+    if !matches!(failure, CaseFailure::Io { .. } | CaseFailure::Tool { .. }) {
+        return failure;
     }
+    // The kernel reports a lost connection before the process has quite ended.
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(300) {
+        if instance.guard().daemon_died() {
+            return CaseFailure::Died(format!("the daemon ended; {failure}"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    failure
 }
 
 impl Slot {

@@ -190,6 +190,9 @@ impl Instance {
         if let Some(init) = &instance.recipe.init {
             instance.run_to_end(init, "create")?;
         }
+        if target.is_oxcrypt() && std::env::var_os("OXCRYPT_FAST_KDF").is_some() {
+            super::fast_kdf::make_cheap(&instance.site)?;
+        }
         Ok(instance)
     }
 
@@ -297,6 +300,12 @@ impl Instance {
         loop {
             let done = match &self.recipe.unmount {
                 Some(step) => self.run_to_end(step, "unmount").is_ok(),
+                None if self.recipe.ends_by_signal => {
+                    for pid in self.guard.daemons() {
+                        process::kill(pid, Signal::TERM);
+                    }
+                    true
+                }
                 None => kernel::unmount_command(&self.site.point, false)
                     .map_err(CaseFailure::io("unmount"))?,
             };

@@ -1,5 +1,6 @@
 //! Targets: what is measured, how it is made, mounted, made cold, and ended in any case.
 
+mod fast_kdf;
 mod instance;
 pub(crate) mod kernel;
 pub(crate) mod programs;

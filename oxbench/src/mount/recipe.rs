@@ -84,6 +84,8 @@ pub(crate) struct Recipe {
     pub(crate) daemonises: bool,
     /// None: the kernel's own unmount.
     pub(crate) unmount: Option<Step>,
+    /// The daemon unmounts when it is told to end, and would stay if it were unmounted from outside.
+    pub(crate) ends_by_signal: bool,
     /// A program that is compiled while it runs: it needs a longer warm-up to be measured fairly.
     pub(crate) just_in_time: bool,
 }
@@ -145,14 +147,7 @@ fn oxcrypt(site: &Site, programs: &Programs, create: bool) -> CaseResult<Recipe>
         Step::new(&program, args)
     };
     Ok(Recipe {
-        init: create.then(|| {
-            let mut step = with_password(&[Path::new("init"), &site.store]);
-            // A throw-away vault: what is measured is not the key derivation.
-            if std::env::var_os("OXCRYPT_FAST_KDF").is_some() {
-                step.args.extend(["--scrypt-n".into(), "15".into()]);
-            }
-            step
-        }),
+        init: create.then(|| with_password(&[Path::new("init"), &site.store])),
         mount: Some(with_password(&[
             Path::new("mount"),
             &site.store,
@@ -160,7 +155,7 @@ fn oxcrypt(site: &Site, programs: &Programs, create: bool) -> CaseResult<Recipe>
         ])),
         daemonises: true,
         unmount: Some(Step::new(&program, [Path::new("lock"), &site.point])),
-        just_in_time: false,
+        ..Recipe::default()
     })
 }
 
@@ -294,6 +289,7 @@ fn cryptomator(site: &Site, programs: &Programs) -> CaseResult<Recipe> {
     Ok(Recipe {
         init: Some(step(&[Path::new("init"), &site.store])),
         mount: Some(step(&[Path::new("mount"), &site.store, &site.point])),
+        ends_by_signal: true,
         just_in_time: true,
         ..Recipe::default()
     })

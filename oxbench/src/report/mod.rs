@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::cli::ReportArgs;
 use crate::compare;
 use crate::error::{Error, exit};
-use crate::model::{Row, Run};
+use crate::model::{Row, Run, Unit};
 use crate::stats;
 
 pub(crate) fn report(args: &ReportArgs) -> Result<u8, Error> {
@@ -64,13 +64,23 @@ pub(crate) fn rows_of<'a>(run: &'a Run, suite: &str) -> Vec<&'a Row> {
 /// without any; the count says over how many rows.
 pub(crate) fn suite_mean(run: &Run, suite: &str, target: &str) -> Option<(f64, usize)> {
     if target == run.reference {
-        return Some((1.0, rows_of(run, suite).len()));
+        return Some((
+            1.0,
+            rows_of(run, suite).iter().filter(|row| counts(row)).count(),
+        ));
     }
     let ratios: Vec<f64> = rows_of(run, suite)
         .iter()
+        .filter(|row| counts(row))
         .filter_map(|row| row.cells.get(target)?.ratio.map(|r| r.times_better))
         .collect();
     Some((stats::geometric_mean(ratios.iter().copied())?, ratios.len()))
+}
+
+/// Memory and wake-ups are no speed, and a ratio of ratios is none either: they have rows, but no
+/// part in a suite's mean.
+const fn counts(row: &Row) -> bool {
+    !matches!(row.unit, Unit::Mib | Unit::PerSecond | Unit::Times)
 }
 
 /// Things a reader must know beside a target's figures.

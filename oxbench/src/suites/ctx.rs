@@ -238,9 +238,10 @@ pub(crate) fn run_tool(mut command: Command, guard: &Guard) -> CaseResult<Vec<u8
         return Ok(output.stdout);
     }
     let words = String::from_utf8_lossy(&output.stderr);
+    // The first line names the file; what follows are consequences.
     let line = words
         .lines()
-        .rfind(|l| !l.trim().is_empty())
+        .find(|l| !l.trim().is_empty())
         .unwrap_or_default();
     let message = format!(
         "{}: {}",

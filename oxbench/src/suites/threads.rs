@@ -7,13 +7,10 @@ use std::time::Instant;
 use crate::error::{CaseFailure, CaseResult};
 
 /// Runs `work(0..count)`, each on its own thread; the first failure is returned.
-pub(crate) fn each<T: Send>(
+pub(crate) fn each<T: Send + Default>(
     count: usize,
     work: impl Fn(usize) -> CaseResult<T> + Sync,
-) -> CaseResult<T>
-where
-    T: Default,
-{
+) -> CaseResult<T> {
     let barrier = Barrier::new(count);
     let results: Vec<CaseResult<T>> = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..count)
