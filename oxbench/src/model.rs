@@ -190,4 +190,112 @@ mod tests {
                 .starts_with("damaged")
         );
     }
+
+    /// Every field of `value` must be in the schema, and every required field in `value`.
+    fn assert_described(
+        schema: &serde_json::Value,
+        part: &serde_json::Value,
+        value: &serde_json::Value,
+    ) {
+        let part = match part["$ref"].as_str() {
+            Some(path) => &schema["$defs"][path.trim_start_matches("#/$defs/")],
+            None => part,
+        };
+        if let Some(any) = part["anyOf"].as_array() {
+            if !value.is_null() {
+                assert_described(schema, &any[0], value);
+            }
+        } else if let (Some(fields), Some(known)) =
+            (value.as_object(), part["properties"].as_object())
+        {
+            for required in part["required"].as_array().into_iter().flatten() {
+                assert!(
+                    fields.contains_key(required.as_str().unwrap()),
+                    "{required} is missing"
+                );
+            }
+            for (name, field) in fields {
+                assert!(known.contains_key(name), "{name} is not in the schema");
+                assert_described(schema, &known[name], field);
+            }
+        } else if let Some(fields) = value.as_object() {
+            fields
+                .values()
+                .for_each(|v| assert_described(schema, &part["additionalProperties"], v));
+        } else if let Some(items) = value.as_array() {
+            items
+                .iter()
+                .for_each(|v| assert_described(schema, &part["items"], v));
+        } else if let Some(allowed) = part["enum"].as_array() {
+            assert!(allowed.contains(value), "{value} is not allowed");
+        } else if let Some(kind) = part["type"].as_str() {
+            let fits = match kind {
+                "string" => value.is_string(),
+                "boolean" => value.is_boolean(),
+                "integer" => value.is_u64(),
+                "number" => value.is_number(),
+                other => panic!("{other} is not used by the schema"),
+            };
+            assert!(fits, "{value} is no {kind}");
+        }
+    }
+
+    #[test]
+    fn the_published_schema_describes_a_run() {
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../schema/run.schema.json")).unwrap();
+        let values = vec![1.0, 2.0, 3.0, 4.0];
+        let cell = Cell {
+            summary: crate::stats::summary(&values),
+            ratio: crate::stats::ratio(&values, &values, true, true),
+            daemon_cpu_s: Some(0.5),
+            latency: crate::stats::distribution(&mut [1, 2, 3]),
+            values,
+            remarks: vec!["cached: checked".into()],
+            failures: vec![Failure {
+                pass: 1,
+                class: FailureClass::NotMounted,
+                message: "no".into(),
+            }],
+        };
+        let row = Row {
+            suite: "s".into(),
+            case: "c".into(),
+            row: "r".into(),
+            unit: Unit::CpuPerGib,
+            less_is_better: true,
+            cells: [
+                ("t".to_owned(), cell),
+                ("empty".to_owned(), Cell::default()),
+            ]
+            .into(),
+        };
+        let target = TargetInfo {
+            name: "t".into(),
+            version: String::new(),
+            mount_command: String::new(),
+            mount_options: String::new(),
+            notes: vec!["note".into()],
+        };
+        let run = Run {
+            schema: SCHEMA.into(),
+            version: "1".into(),
+            command: vec!["oxbench".into()],
+            started: "2026-01-01T00:00:00Z".into(),
+            seconds: 1.0,
+            iterations: 5,
+            scale: 1.0,
+            seed: 1,
+            cut_short: false,
+            machine: Machine::default(),
+            noisy: vec!["busy".into()],
+            cold: Some(ColdMethod::FadviseOnly),
+            reference: "t".into(),
+            targets: vec![target],
+            rows: vec![row],
+        };
+        let json = serde_json::to_value(&run).unwrap();
+        assert_described(&schema, &schema, &json);
+        assert_eq!(Run::parse(&json.to_string()).unwrap().rows[0].id(), "s/c/r");
+    }
 }

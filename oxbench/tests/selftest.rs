@@ -230,6 +230,48 @@ fn compare_finds_a_slow_down_and_none_in_the_same_run() {
     ] {
         assert!(plain.join(file).is_file(), "{file}");
     }
+    // The page runs nothing and fetches nothing.
+    let page = std::fs::read_to_string(plain.join("index.html")).unwrap();
+    let page = page.replace("http://www.w3.org/2000/svg", "");
+    for foreign in ["<script", "http://", "https://", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign} in the page");
+    }
+    assert_clean(dir.path());
+}
+
+/// The same file system under two names in one run: what differs is chance, and must be called so.
+#[test]
+fn the_same_target_twice_is_within_noise() {
+    if !fuse_is_usable() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let more = [
+        "--suite",
+        "small,meta/entries",
+        "-n",
+        "5",
+        "--scale",
+        "0.3",
+        "--reference",
+        "one",
+        "--json",
+    ];
+    let output = run(dir.path(), &[target("one", ""), target("two", "")], &more);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verdicts: Vec<_> = json["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|row| row["cells"]["two"]["ratio"]["verdict"].as_str())
+        .collect();
+    let noise = verdicts.iter().filter(|v| **v == "within_noise").count();
+    // Each row may be wrong by chance; most may not.
+    assert!(
+        verdicts.len() >= 10 && noise * 10 >= verdicts.len() * 6,
+        "{verdicts:?}"
+    );
     assert_clean(dir.path());
 }
 
