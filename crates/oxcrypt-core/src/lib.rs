@@ -25,6 +25,8 @@ pub mod legacy;
 mod masterkey_file;
 pub mod name;
 mod passphrase;
+#[cfg(test)]
+mod published_vectors;
 pub mod recovery;
 pub mod rng;
 pub mod siv;

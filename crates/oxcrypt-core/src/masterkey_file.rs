@@ -116,19 +116,12 @@ impl MasterKeyFile {
         } else {
             params.derive(&passphrase.nfc(), &salt)
         };
-        let kek = KwAes256::new((&*kek).into());
-        let wrap = |half: &[u8; 32]| {
-            let mut wrapped = [0; WRAPPED_LEN];
-            kek.wrap_key(half, &mut wrapped)
-                .expect("32 bytes wrap to 40");
-            wrapped
-        };
         Self {
             version,
             salt,
             params,
-            wrapped_enc: wrap(key.enc()),
-            wrapped_mac: wrap(key.mac()),
+            wrapped_enc: wrap_half(&kek, key.enc()),
+            wrapped_mac: wrap_half(&kek, key.mac()),
             version_mac: version_mac(key, version).to_vec(),
         }
     }
@@ -178,11 +171,8 @@ impl MasterKeyFile {
 
     fn unwrap(&self, passphrase: &Passphrase) -> Option<MasterKey> {
         let kek = self.params.derive(passphrase, &self.salt);
-        let kek = KwAes256::new((&*kek).into());
-        let mut enc = Zeroizing::new([0; 32]);
-        let mut mac = Zeroizing::new([0; 32]);
-        kek.unwrap_key(&self.wrapped_enc, &mut enc[..]).ok()?;
-        kek.unwrap_key(&self.wrapped_mac, &mut mac[..]).ok()?;
+        let enc = unwrap_half(&kek, &self.wrapped_enc)?;
+        let mac = unwrap_half(&kek, &self.wrapped_mac)?;
         Some(MasterKey::from_halves(&enc, &mac))
     }
 
@@ -223,6 +213,27 @@ impl MasterKeyFile {
             BASE64.encode(&self.version_mac),
         )
     }
+}
+
+/// AES key wrap (RFC 3394) with the default initial value.
+pub(crate) fn wrap_half(kek: &[u8; 32], half: &[u8; 32]) -> [u8; WRAPPED_LEN] {
+    let mut wrapped = [0; WRAPPED_LEN];
+    KwAes256::new(kek.into())
+        .wrap_key(half, &mut wrapped)
+        .expect("32 bytes wrap to 40");
+    wrapped
+}
+
+/// `None` when the integrity check fails.
+pub(crate) fn unwrap_half(
+    kek: &[u8; 32],
+    wrapped: &[u8; WRAPPED_LEN],
+) -> Option<Zeroizing<[u8; 32]>> {
+    let mut half = Zeroizing::new([0; 32]);
+    KwAes256::new(kek.into())
+        .unwrap_key(wrapped, &mut half[..])
+        .ok()?;
+    Some(half)
 }
 
 /// `HMAC-SHA256(MAC key, be32(version))`.

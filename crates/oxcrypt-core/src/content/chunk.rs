@@ -187,7 +187,7 @@ pub(crate) fn gcm_aad(context: Context<'_>, buf: &mut [u8; 20]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use data_encoding::HEXLOWER_PERMISSIVE as HEX;
 
     use super::*;
@@ -211,6 +211,52 @@ mod tests {
             Cipher::AwsCtrMac(aws_lc::CtrMac::new(key, &[7; 32])),
             Cipher::CtrMac(rust_crypto::CtrMac::new(key, &[7; 32])),
         ]
+    }
+
+    /// Pieces bound to nothing, as headers are, for vectors from elsewhere.
+    pub(crate) trait Pieces {
+        fn seal(&self, nonce: &[u8], plain: &[u8]) -> Vec<u8>;
+        fn open(&self, nonce: &[u8], body: &[u8]) -> Result<Vec<u8>, Error>;
+    }
+
+    struct Piece {
+        cipher: Cipher,
+        tag_len: usize,
+    }
+
+    impl Pieces for Piece {
+        fn seal(&self, nonce: &[u8], plain: &[u8]) -> Vec<u8> {
+            let mut body = vec![0; plain.len() + self.tag_len];
+            self.cipher.seal(nonce, Context::Header, plain, &mut body);
+            body
+        }
+
+        fn open(&self, nonce: &[u8], body: &[u8]) -> Result<Vec<u8>, Error> {
+            let mut out = vec![0; body.len() - self.tag_len];
+            self.cipher.open(nonce, Context::Header, body, &mut out)?;
+            Ok(out)
+        }
+    }
+
+    pub(crate) fn gcm(key: &[u8; 32]) -> impl Iterator<Item = impl Pieces> {
+        let piece = |cipher| Piece {
+            cipher,
+            tag_len: 16,
+        };
+        gcm_ciphers(key).into_iter().map(piece)
+    }
+
+    pub(crate) fn hmac_sha256(mac_key: &[u8; 32]) -> impl Iterator<Item = impl Pieces> {
+        let ciphers = vec![
+            #[cfg(feature = "aws-lc")]
+            Cipher::AwsCtrMac(aws_lc::CtrMac::new(&[3; 32], mac_key)),
+            Cipher::CtrMac(rust_crypto::CtrMac::new(&[3; 32], mac_key)),
+        ];
+        let piece = |cipher| Piece {
+            cipher,
+            tag_len: 32,
+        };
+        ciphers.into_iter().map(piece)
     }
 
     /// Case 16 of the GCM specification, whose associated data happens to be 20 bytes.

@@ -8,6 +8,9 @@ pub mod layout;
 mod rust_crypto;
 pub(crate) mod small;
 
+#[cfg(test)]
+pub(crate) use chunk::tests as cipher_tests;
+
 pub use chunk::Backend;
 pub(crate) use chunk::ContentKeys;
 pub use header::FileHeader;
