@@ -198,6 +198,26 @@ fn names_no_file_system_can_hold_are_refused() {
     assert!(CleartextName::from_text("...").is_ok());
 }
 
+/// Decomposing makes names up to three times as long; what comes back must fit a file system.
+#[test]
+fn a_name_too_long_when_decomposed_has_no_such_spelling() {
+    for (letter, count, decomposes) in [
+        ("\u{e9}", 85, true),
+        ("\u{e9}", 127, false),
+        ("\u{390}", 127, false),
+    ] {
+        let name = letter.repeat(count);
+        let name = CleartextName::parse(name.as_bytes()).unwrap();
+        let decomposed = name.decomposed();
+        assert_eq!(decomposed.is_some(), decomposes, "{count}");
+        if let Some(decomposed) = decomposed {
+            assert_eq!(decomposed.as_str().len(), 255);
+            let cryptor = cryptor();
+            cryptor.seal_name(&cryptor.dir_names(&DirId::ROOT), &decomposed);
+        }
+    }
+}
+
 #[test]
 fn kinds_of_entries() {
     let long = "A".repeat(24);

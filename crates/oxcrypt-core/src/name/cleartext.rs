@@ -59,13 +59,15 @@ impl<'a> CleartextName<'a> {
     }
 
     /// The name in NFD where that is another spelling: the form in which clients of another
-    /// system may have stored it. Only for finding such nodes, never for writing one.
+    /// system may have stored it. Only for finding such nodes, never for writing one. `None` also
+    /// when it is longer than 255 bytes, which can happen to a name that is not.
     #[must_use]
     pub fn decomposed(&self) -> Option<CleartextName<'static>> {
         if self.0.is_ascii() || is_nfd(&self.0) {
             return None;
         }
-        Some(CleartextName(Cow::Owned(self.0.nfd().collect())))
+        let text: String = self.0.nfd().collect();
+        (text.len() <= MAX_NAME_LEN).then_some(CleartextName(Cow::Owned(text)))
     }
 
     /// The name with its own text.
