@@ -23,7 +23,7 @@ impl<S: Store> HandleClock<S> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             ring: Mutex::new(VecDeque::new()),
-            capacity: capacity.max(8),
+            capacity: capacity.max(1),
         }
     }
 
@@ -73,6 +73,7 @@ fn close<S: Store>(node: &Node<S>) -> bool {
             }
             None => false,
         },
+        Body::Dir(d) if d.is_removed.load(Ordering::Acquire) => false,
         Body::Dir(d) => match d.handle.try_lock() {
             Some(mut handle) => {
                 *handle = None;

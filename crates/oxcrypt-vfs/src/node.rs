@@ -27,6 +27,12 @@ pub(crate) struct Place<S: Store> {
     pub(crate) name: Box<[u8]>,
 }
 
+impl<S: Store> Place<S> {
+    fn is(&self, parent: NodeId, name: &[u8]) -> bool {
+        self.parent.id == parent && &*self.name == name
+    }
+}
+
 impl<S: Store> Clone for Place<S> {
     fn clone(&self) -> Self {
         Self {
@@ -41,8 +47,11 @@ pub(crate) struct Node<S: Store> {
     pub(crate) id: NodeId,
     pub(crate) identity: Identity,
     lookups: AtomicU64,
-    /// One valid name, or none: the root, and nodes whose last known name was removed.
+    /// The name that was met last, or none: the root, and nodes whose last known name was removed.
     pub(crate) place: Mutex<Option<Place<S>>>,
+    /// Further names of a file with hard links, older ones first; each takes over when the one
+    /// before it goes.
+    other_places: Mutex<Vec<Place<S>>>,
     pub(crate) own: OwnChanges,
     pub(crate) body: Body<S>,
 }
@@ -70,6 +79,8 @@ pub(crate) struct DirState<S: Store> {
     /// Open content directory, if it was not evicted.
     pub(crate) handle: Mutex<Option<S::Dir>>,
     pub(crate) used: AtomicBool,
+    /// Removed, but still held by somebody: the open handle is all that is left of it.
+    pub(crate) is_removed: AtomicBool,
     /// Held shared while a name in this directory is resolved, exclusively while one changes.
     pub(crate) lock: RwLock<()>,
     /// Nodes shown under another name than their own, if any were met.
@@ -154,24 +165,40 @@ impl<S: Store> Node<S> {
 
     /// Whether the node is recorded as `name` in `parent`.
     pub(crate) fn is_at(&self, parent: NodeId, name: &[u8]) -> bool {
-        self.place
-            .lock()
-            .as_ref()
-            .is_some_and(|p| p.parent.id == parent && &*p.name == name)
+        let place = self.place.lock();
+        place.as_ref().is_some_and(|p| p.is(parent, name))
+            || self.other_places.lock().iter().any(|p| p.is(parent, name))
     }
 
-    /// Records `name` in `parent` as the way to this node.
+    /// Records `name` in `parent` as the way to this node; a file keeps the ways it had before.
     pub(crate) fn set_place(&self, parent: &Arc<Node<S>>, name: &[u8]) {
         let mut place = self.place.lock();
-        match &mut *place {
-            Some(p) if p.parent.id == parent.id && &*p.name == name => {}
-            other => {
-                *other = Some(Place {
-                    parent: Arc::clone(parent),
-                    name: name.into(),
-                })
-            }
+        if place.as_ref().is_some_and(|p| p.is(parent.id, name)) {
+            return;
         }
+        let new = Place {
+            parent: Arc::clone(parent),
+            name: name.into(),
+        };
+        if let Some(old) = place.replace(new)
+            && self.kind() == NodeKind::File
+        {
+            let mut others = self.other_places.lock();
+            others.retain(|p| !p.is(parent.id, name));
+            others.push(old);
+        }
+    }
+
+    /// Forgets that `name` in `parent` leads here; true while another name is known.
+    pub(crate) fn drop_place(&self, parent: NodeId, name: &[u8]) -> bool {
+        let mut place = self.place.lock();
+        let mut others = self.other_places.lock();
+        if place.as_ref().is_some_and(|p| p.is(parent, name)) {
+            *place = others.pop();
+        } else {
+            others.retain(|p| !p.is(parent, name));
+        }
+        place.is_some()
     }
 }
 
@@ -198,6 +225,7 @@ impl<S: Store> NodeTable<S> {
             // The root is never forgotten.
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
+            other_places: Mutex::new(Vec::new()),
             own: OwnChanges::default(),
             body: Body::Dir(root),
         });
@@ -247,6 +275,7 @@ impl<S: Store> NodeTable<S> {
             identity,
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
+            other_places: Mutex::new(Vec::new()),
             own: OwnChanges::default(),
             body: body(),
         });

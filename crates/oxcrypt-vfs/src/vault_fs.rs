@@ -22,9 +22,9 @@ use crate::watch::Watched;
 /// 1. `rename_tree`: moves of directories between directories, one at a time.
 /// 2. `DirState::lock` of directories, by node id ascending when two are needed.
 /// 3. `FileState::io` of one file, never of two at once.
-/// 4. Leaves, never held while another lock is taken: `Node::place`, `DirState::handle`,
-///    `DirState::aliases`, the node table's shards, the handle clocks, the pending set. The clocks
-///    only *try* the locks of what they close.
+/// 4. Leaves, never held while another lock is taken: `Node::place` (and the further places inside
+///    it), `DirState::handle`, `DirState::aliases`, the node table's shards, the handle clocks, the
+///    pending set. The clocks only *try* the locks of what they close.
 pub struct VaultFs<S: Store> {
     pub(crate) store: Arc<S>,
     pub(crate) cryptor: Arc<Cryptor>,
@@ -253,6 +253,7 @@ pub(crate) fn new_dir_state<S: Store>(
         hash,
         handle: Mutex::new(Some(handle)),
         used: AtomicBool::new(true),
+        is_removed: AtomicBool::new(false),
         lock: RwLock::new(()),
         aliases: Mutex::new(None),
         unsynced: AtomicBool::new(false),

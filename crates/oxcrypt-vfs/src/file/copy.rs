@@ -10,7 +10,8 @@ use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
 
 impl<S: Store> VaultFs<S> {
-    /// Copies up to `len` bytes and returns how many; fewer at the end of the source.
+    /// Copies up to `len` bytes and returns how many; fewer at the end of the source as it is when
+    /// the copy begins.
     ///
     /// The ciphertext is never cloned: equal ciphertext would tell that two files are equal.
     ///
@@ -27,6 +28,13 @@ impl<S: Store> VaultFs<S> {
         self.writable()?;
         let source = self.node(from)?;
         let target = self.node(to)?;
+        let size = {
+            let io = self.file_for_read(&source)?;
+            self.plain_len(&source, &io)?
+        };
+        target.file()?;
+        // A file that is copied behind its own end would otherwise feed itself.
+        let len = len.min(size.saturating_sub(from_offset));
         if from == to {
             let reach = from_offset.abs_diff(to_offset);
             if reach < len {

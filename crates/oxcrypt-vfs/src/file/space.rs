@@ -20,12 +20,14 @@ impl<S: Store> VaultFs<S> {
             return Err(ErrorKind::InvalidArgument.into());
         }
         let node = self.node(id)?;
-        let end = offset.checked_add(len).ok_or(ErrorKind::TooLarge)?;
+        let end = offset.saturating_add(len);
         let _own = node.own.begin();
         let mut io = self.file_for(&node, Need::Write)?;
         let size = self.plain_len(&node, &io)?;
         let grows = matches!(mode, AllocateMode::Grow | AllocateMode::ZeroRange);
-        self.check_growth(size, end, end.saturating_sub(size))?;
+        if grows || mode == AllocateMode::KeepSize {
+            self.check_growth(size, end, end.saturating_sub(size))?;
+        }
         match mode {
             AllocateMode::Grow | AllocateMode::KeepSize => {
                 let layout = self.cryptor.layout();

@@ -36,6 +36,8 @@ impl<S: Store> VaultFs<S> {
                 OpenMode::new_file(mode),
             )?
         } else {
+            // Building a wrapper in vain would change the times of the directory.
+            self.refuse_taken(&parent, &content, &name)?;
             let mut made = None;
             self.build_wrapper(&content, &sealed, |temp| {
                 let path = temp.join(CONTENTS_FILE);

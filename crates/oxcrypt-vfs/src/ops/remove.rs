@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use oxcrypt_store::{Cookie, Store, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
-use crate::node::{Node, Place};
+use crate::node::{Body, Node, Place};
 use crate::resolve::{
     Content, DIR_FILE, DIRID_FILE, Found, LONG_SUFFIX, NodeName, SHORT_SUFFIX, parse_lookup,
 };
@@ -98,7 +99,8 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// After a name of `node` went: forgets the way, and with the last name the identity, since
-    /// the store may give its number to a new object at once.
+    /// the store may give its number to a new object at once. A file that is still reached by
+    /// another name need not stay open.
     pub(crate) fn name_gone(
         &self,
         node: &Arc<Node<S>>,
@@ -106,12 +108,28 @@ impl<S: Store> VaultFs<S> {
         name: &[u8],
         names_before: u64,
     ) {
-        if node.is_at(parent.id, name) {
-            *node.place.lock() = None;
-        }
+        let reachable = node.drop_place(parent.id, name);
         if names_before <= 1 || node.kind() != NodeKind::File {
             self.nodes.detach(node);
+        } else if reachable && let Body::File(file) = &node.body {
+            file.io.write().pinned = false;
         }
+    }
+
+    /// After a directory was removed: whoever still holds it (as a working directory) may ask about
+    /// it, and nothing can be made in it.
+    pub(crate) fn dir_gone(
+        &self,
+        node: &Arc<Node<S>>,
+        handle: &S::Dir,
+        parent: &Arc<Node<S>>,
+        name: &[u8],
+    ) {
+        if let Ok(dir) = node.dir() {
+            *dir.handle.lock() = Some(handle.clone());
+            dir.is_removed.store(true, Ordering::Release);
+        }
+        self.name_gone(node, parent, name, 1);
     }
 
     /// Removes what makes a node a file or link, then its wrapper.
@@ -160,7 +178,7 @@ impl<S: Store> VaultFs<S> {
             return Err(e);
         }
         if let Some(node) = node {
-            self.name_gone(&node, &parent, name.as_str().as_bytes(), 1);
+            self.dir_gone(&node, handle, &parent, name.as_str().as_bytes());
         }
         self.mark_changed(&parent);
         Ok(())

@@ -99,20 +99,22 @@ impl<S: Store> VaultFs<S> {
                 RenameFlags::Replace | RenameFlags::Exchange => Ok(()),
             };
         }
-        self.refuse_loop(&source, &to_parent)?;
+        match (flags, &target) {
+            (RenameFlags::NoReplace, Some(_)) => return Err(ErrorKind::Exists.into()),
+            (RenameFlags::Exchange, None) => return Err(ErrorKind::NotFound.into()),
+            _ => self.refuse_loop(&source, &to_parent)?,
+        }
         let known = self.nodes.find(&source.stat.id);
         let _own = known.as_ref().map(|n| n.own.begin());
         if flags != RenameFlags::Exchange {
             self.note_removal(&from_parent, &source.node_name);
         }
         let renamed = match (flags, target) {
-            (RenameFlags::NoReplace, Some(_)) => Err(ErrorKind::Exists.into()),
-            (RenameFlags::Exchange, None) => Err(ErrorKind::NotFound.into()),
             (RenameFlags::Exchange, Some(target)) => self
                 .refuse_loop(&target, &from_parent)
                 .and_then(|()| self.exchange(&from, &source, &to, &target)),
-            (RenameFlags::Replace, Some(target)) => self.replace(&from, &source, &to, &target),
-            (RenameFlags::Replace | RenameFlags::NoReplace, None) => self
+            (_, Some(target)) => self.replace(&from, &source, &to, &target),
+            (_, None) => self
                 .move_to_free(&from, &source, &to)
                 .map(|()| self.moved(&from, &source, &to)),
         };
@@ -318,7 +320,7 @@ impl<S: Store> VaultFs<S> {
             tracing::warn!(error = %e, "an orphaned content directory is left for `check`");
         }
         if let Some(victim) = victim {
-            self.name_gone(&victim, to.parent, to.name_bytes(), 1);
+            self.dir_gone(&victim, handle, to.parent, to.name_bytes());
         }
         self.moved(from, source, to);
         Ok(())
@@ -445,6 +447,7 @@ impl<S: Store> VaultFs<S> {
     /// Records that `node` is now at `to`.
     fn moved(&self, from: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
         if let Some(known) = self.nodes.find(&node.stat.id) {
+            known.drop_place(from.parent.id, from.name_bytes());
             known.set_place(to.parent, to.name_bytes());
             if let Body::File(file) = &known.body {
                 file.name_unsynced.store(true, Ordering::Release);
