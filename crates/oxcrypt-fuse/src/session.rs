@@ -113,7 +113,9 @@ impl<S: Store> Mount<S> {
 fn config(options: &MountOptions) -> Config {
     let mut mount_options = vec![
         MountOption::FSName(options.fsname.clone()),
-        MountOption::Subtype("oxcrypt".into()),
+        // As text: the library itself gives the kernel no subtype when it mounts without
+        // fusermount, and the type in the mount table would be plain "fuse".
+        MountOption::CUSTOM("subtype=oxcrypt".into()),
         MountOption::DefaultPermissions,
         if options.suid {
             MountOption::Suid

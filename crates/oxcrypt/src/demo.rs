@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
 use oxcrypt_core::Passphrase;
 use oxcrypt_fuse::{Mount, MountOptions};
 use oxcrypt_store::LocalStore;
+use oxcrypt_vault::check::{CheckOptions, check};
 use oxcrypt_vault::{Backups, CreateOptions, KeyCost, create, unlock};
-use oxcrypt_vfs::{Caller, LogEvents, NodeId, VaultFs, VfsOptions};
+use oxcrypt_vfs::{LogEvents, NodeId, VfsOptions};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Host, Result};
+use crate::open::{Fs, caller, file_system};
 
 const PASSPHRASE: &str = "only for this demo";
 const SAMPLES: [(&str, &str); 3] = [
@@ -26,9 +30,9 @@ const SAMPLES: [(&str, &str); 3] = [
     ),
 ];
 
-type Vfs = Arc<VaultFs<LocalStore>>;
+type Vfs = Arc<Fs>;
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run() -> Result<()> {
     let place = Place::new()?;
     println!("A throw-away vault in {}", place.vault.display());
     let vfs = open(&place.vault)?;
@@ -38,17 +42,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
     println!("\nOn disk, names and content are ciphertext:");
     show_ciphertext(&place.vault)?;
     bulk(&vfs)?;
-    println!();
+    checked(&vfs)?;
     match mounted(&vfs, &place.mountpoint) {
         Ok(took) => println!("Mounted, read a file through the kernel, unmounted: {took:.0} ms"),
         Err(e) => println!(
-            "Not mounted: {e:#}\n  Mounting needs /dev/fuse, and fusermount3 (package fuse3) for \
-             ordinary users."
+            "Not mounted: {}\n  Mounting needs /dev/fuse, and fusermount3 (package fuse3) for \
+             ordinary users; `oxcrypt doctor` looks. Everything else works without.",
+            e.message
         ),
     }
     println!(
-        "\nYour own vault:\n  oxcrypt init ~/vault --password-file FILE\n  oxcrypt mount ~/vault \
-         ~/clear --password-file FILE"
+        "\nYour own vault:\n  oxcrypt init ~/vault\n  oxcrypt recovery show ~/vault    (print it, \
+         keep it apart)\n  mkdir ~/clear\n  oxcrypt mount ~/vault ~/clear\n  oxcrypt lock \
+         ~/clear\nWithout mounting:\n  oxcrypt put -r ~/vault DIR /\n  oxcrypt ls -R ~/vault"
     );
     Ok(())
 }
@@ -61,13 +67,13 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> anyhow::Result<Self> {
+    fn new() -> Result<Self> {
         let name = format!("oxcrypt-demo-{}", std::process::id());
         let root = std::env::temp_dir().join(name);
         let (vault, mountpoint) = (root.join("vault"), root.join("clear"));
-        std::fs::create_dir(&root).with_context(|| root.display().to_string())?;
-        std::fs::create_dir(&vault)?;
-        std::fs::create_dir(&mountpoint)?;
+        std::fs::create_dir(&root).host(&root)?;
+        std::fs::create_dir(&vault).host(&vault)?;
+        std::fs::create_dir(&mountpoint).host(&mountpoint)?;
         Ok(Self {
             root,
             vault,
@@ -84,7 +90,7 @@ impl Drop for Place {
     }
 }
 
-fn open(vault: &Path) -> anyhow::Result<Vfs> {
+fn open(vault: &Path) -> Result<Vfs> {
     let passphrase = Passphrase::new(PASSPHRASE.into());
     let options = CreateOptions {
         cost: KeyCost::worthless_for_tests_and_demos(),
@@ -101,24 +107,15 @@ fn open(vault: &Path) -> anyhow::Result<Vfs> {
         "Created and unlocked in {:.1} ms",
         start.elapsed().as_secs_f64() * 1e3
     );
-    let events = Box::new(LogEvents);
-    Ok(Arc::new(VaultFs::new(
-        unlocked.store,
-        unlocked.cryptor,
-        VfsOptions::default(),
-        events,
-    )?))
+    file_system(unlocked, VfsOptions::default(), Box::new(LogEvents))
 }
 
-fn caller() -> Caller {
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    Caller {
-        uid: uid.as_raw(),
-        gid: gid.as_raw(),
-    }
+/// Something is not as it was written: a fault of this program or this machine.
+fn wrong(what: impl Into<String>) -> Failure {
+    Failure::new(Exit::Tampered, what)
 }
 
-fn write_samples(vfs: &Vfs) -> anyhow::Result<()> {
+fn write_samples(vfs: &Vfs) -> Result<()> {
     let dir = vfs.mkdir(caller(), NodeId::ROOT, b"samples", 0o755)?;
     for (name, text) in SAMPLES {
         let file = vfs.create(caller(), dir.node, name.as_bytes(), 0o644)?;
@@ -128,7 +125,7 @@ fn write_samples(vfs: &Vfs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_back(vfs: &Vfs) -> anyhow::Result<()> {
+fn read_back(vfs: &Vfs) -> Result<()> {
     let dir = vfs.lookup(NodeId::ROOT, b"samples")?;
     let mut names = Vec::new();
     vfs.list(dir.node, 0, 4096, &mut |item| {
@@ -138,28 +135,30 @@ fn read_back(vfs: &Vfs) -> anyhow::Result<()> {
         ControlFlow::Continue(())
     })?;
     names.sort();
-    ensure!(
-        names.len() == SAMPLES.len(),
-        "a listing misses files: {names:?}"
-    );
+    if names.len() != SAMPLES.len() {
+        return Err(wrong("a listing misses files"));
+    }
     for (name, text) in SAMPLES {
         let file = vfs.lookup(dir.node, name.as_bytes())?;
         let mut content = vec![0; 4096];
         let len = vfs.read(file.node, 0, &mut content)?;
-        ensure!(
-            &content[..len] == text.as_bytes(),
-            "{name} was not read back as written"
-        );
+        if &content[..len] != text.as_bytes() {
+            return Err(wrong(format!("{name} was not read back as written")));
+        }
         println!("  {:>4} bytes  {}", file.attr.size, shortened(name));
     }
     Ok(())
 }
 
-fn show_ciphertext(vault: &Path) -> anyhow::Result<()> {
-    for outer in std::fs::read_dir(vault.join("d"))? {
-        for inner in std::fs::read_dir(outer?.path())? {
-            for node in std::fs::read_dir(inner?.path())? {
-                let name = node?.file_name();
+fn show_ciphertext(vault: &Path) -> Result<()> {
+    let list = |dir: &Path| -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(dir).host(dir)?;
+        Ok(entries.flatten().map(|entry| entry.path()).collect())
+    };
+    for outer in list(&vault.join("d"))? {
+        for inner in list(&outer)? {
+            for node in list(&inner)? {
+                let name = node.file_name().unwrap_or_default();
                 println!("  {}", shortened(&name.to_string_lossy()));
             }
         }
@@ -177,9 +176,9 @@ fn shortened(name: &str) -> String {
 }
 
 /// Writes and reads 64 MiB and tells how long it took.
-fn bulk(vfs: &Vfs) -> anyhow::Result<()> {
+fn bulk(vfs: &Vfs) -> Result<()> {
     const LEN: usize = 64 << 20;
-    let mut buffer: Vec<u8> = (0..1 << 20).map(|i: u32| (i * 31 >> 3) as u8).collect();
+    let mut buffer: Vec<u8> = (0..1 << 20).map(|i: u32| ((i * 31) >> 3) as u8).collect();
     let file = vfs.create(caller(), NodeId::ROOT, b"64 MiB", 0o644)?;
     let start = Instant::now();
     for offset in (0..LEN).step_by(buffer.len()) {
@@ -190,10 +189,9 @@ fn bulk(vfs: &Vfs) -> anyhow::Result<()> {
     let start = Instant::now();
     for offset in (0..LEN).step_by(expected.len()) {
         let len = vfs.read(file.node, offset as u64, &mut buffer)?;
-        ensure!(
-            buffer[..len] == expected[..],
-            "64 MiB were not read back as written"
-        );
+        if buffer[..len] != expected[..] {
+            return Err(wrong("64 MiB were not read back as written"));
+        }
     }
     let read = start.elapsed().as_secs_f64();
     let mib = (LEN >> 20) as f64;
@@ -205,17 +203,38 @@ fn bulk(vfs: &Vfs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Mounts, reads one file through the kernel, unmounts. Milliseconds.
-fn mounted(vfs: &Vfs, mountpoint: &Path) -> anyhow::Result<f64> {
+/// Authenticates everything in the vault.
+fn checked(vfs: &Vfs) -> Result<()> {
     let start = Instant::now();
-    let mut mount = Mount::new(Arc::clone(vfs), mountpoint, MountOptions::default())?;
+    vfs.flush_headers();
+    let ignore = &mut |_| ControlFlow::Continue(());
+    let summary = check(vfs.store(), vfs.cryptor(), &CheckOptions::default(), ignore);
+    if !summary.is_good() {
+        return Err(wrong("the check found something in a vault just made"));
+    }
+    println!(
+        "Checked: every name and every chunk of {} nodes is authentic ({:.0} ms)",
+        summary.progress.nodes,
+        start.elapsed().as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+/// Mounts, reads one file through the kernel, unmounts. Milliseconds.
+fn mounted(vfs: &Vfs, mountpoint: &Path) -> Result<f64> {
+    let start = Instant::now();
+    let mut mount =
+        Mount::new(Arc::clone(vfs), mountpoint, MountOptions::default()).host(mountpoint)?;
     let mut unmounter = mount.unmounter();
     let server = std::thread::spawn(move || mount.serve());
     let content = std::fs::read_to_string(mountpoint.join("samples/hello.txt"));
-    unmounter.unmount()?;
-    server
-        .join()
-        .map_err(|_| anyhow::anyhow!("the mount's thread panicked"))??;
-    ensure!(content? == SAMPLES[0].1, "the mount returned other bytes");
+    unmounter.unmount().host(mountpoint)?;
+    match server.join() {
+        Ok(served) => served.host(mountpoint)?,
+        Err(_) => return Err(Failure::new(Exit::Other, "the mount's thread panicked")),
+    }
+    if content.host(mountpoint)? != SAMPLES[0].1 {
+        return Err(wrong("the mount returned other bytes"));
+    }
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }

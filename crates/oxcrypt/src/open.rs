@@ -1,0 +1,143 @@
+//! From a vault's name and a secret to its file system: the one place where that happens.
+
+use std::sync::Arc;
+
+use oxcrypt_core::{Cryptor, MasterKey};
+use oxcrypt_store::LocalStore;
+use oxcrypt_vault::{
+    Backups, OpenKey, Unlocked, VaultError, open_key, open_with_key, unlock, unlock_with_key,
+};
+use oxcrypt_vfs::{Caller, EventSink, LogEvents, VaultFs, VfsOptions};
+
+use crate::ctx::Ctx;
+use crate::failure::{At, Result};
+use crate::secret::{Secret, Source};
+use crate::target::Target;
+
+pub(crate) type Fs = VaultFs<LocalStore>;
+
+/// The vault, and how to unlock it.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct VaultArgs {
+    /// Directory of the vault, or @NAME of one in the configuration.
+    #[arg(value_name = "VAULT")]
+    pub(crate) vault: std::ffi::OsString,
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// Whether a command changes the vault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    Read,
+    Write,
+}
+
+/// A vault open for direct access. Writes what is pending when dropped.
+#[derive(Clone)]
+pub(crate) struct Vault {
+    pub(crate) target: Target,
+    pub(crate) fs: Arc<Fs>,
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.fs) == 1 {
+            self.fs.stop();
+        }
+    }
+}
+
+/// Unlocks a vault for direct access.
+pub(crate) fn open(ctx: &Ctx, args: &VaultArgs, mode: Mode) -> Result<Vault> {
+    let target = Target::find(&args.vault, &ctx.config)?;
+    let unlocked = unlock_target(ctx, &target, &args.source, mode)?;
+    let options = VfsOptions {
+        read_only: mode == Mode::Read,
+        ..VfsOptions::default()
+    };
+    let fs = file_system(unlocked, options, Box::new(LogEvents))?;
+    Ok(Vault { target, fs })
+}
+
+/// Unlocks, without the file system.
+pub(crate) fn unlock_target(
+    ctx: &Ctx,
+    target: &Target,
+    source: &Source,
+    mode: Mode,
+) -> Result<Unlocked<LocalStore>> {
+    let store = target.store()?;
+    // What cannot succeed is said before anybody types a passphrase.
+    refuse_early(&store)?;
+    let backups = match mode {
+        Mode::Read => Backups::Skip,
+        Mode::Write => Backups::Keep,
+    };
+    let unlocked = source.unlock(ctx, target, |secret| match secret {
+        Secret::Passphrase(text) => unlock(Arc::clone(&store), &text, backups),
+        Secret::Key(key) => unlock_with_key(Arc::clone(&store), key, backups),
+    })?;
+    for warning in &unlocked.warnings {
+        ctx.out.warn(warning);
+    }
+    Ok(unlocked)
+}
+
+/// Opens the key only; the vault's directories may be damaged.
+pub(crate) fn open_target_key(ctx: &Ctx, target: &Target, source: &Source) -> Result<OpenKey> {
+    let store = target.store()?;
+    refuse_early(&store)?;
+    source.unlock(ctx, target, |secret| match secret {
+        Secret::Passphrase(text) => open_key(&*store, &text),
+        Secret::Key(key) => open_with_key(&*store, key),
+    })
+}
+
+/// The ciphers of an opened key.
+pub(crate) fn cryptor_of(open: &OpenKey) -> Cryptor {
+    Cryptor::new(&open.key, open.config.combo(), open.config.threshold())
+}
+
+/// The file system of an unlocked vault.
+pub(crate) fn file_system(
+    unlocked: Unlocked<LocalStore>,
+    options: VfsOptions,
+    events: Box<dyn EventSink>,
+) -> Result<Arc<Fs>> {
+    let fs = VaultFs::new(unlocked.store, unlocked.cryptor, options, events)
+        .at("the vault's root directory")?;
+    Ok(Arc::new(fs))
+}
+
+/// Unlocks with a raw key that a parent process has verified.
+pub(crate) fn unlock_verified(
+    store: Arc<LocalStore>,
+    key: MasterKey,
+    backups: Backups,
+) -> std::result::Result<Unlocked<LocalStore>, VaultError> {
+    unlock_with_key(store, key, backups)
+}
+
+/// Fails for what a passphrase cannot help, except a missing or broken key file: a recovery key
+/// may be at hand.
+fn refuse_early(store: &LocalStore) -> Result<()> {
+    let refusal = oxcrypt_vault::detect(store)?.refusal();
+    match refusal {
+        None
+        | Some(
+            VaultError::MasterKeyMissing { .. }
+            | VaultError::MasterKey { .. }
+            | VaultError::DataMissing,
+        ) => Ok(()),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// This process as the owner of what it makes.
+pub(crate) fn caller() -> Caller {
+    Caller {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    }
+}

@@ -1,0 +1,7 @@
+//! Commands around vaults: names for them, settings, kept passphrases, speed, and this machine.
+
+pub(crate) mod doctor;
+pub(crate) mod generate;
+pub(crate) mod key;
+pub(crate) mod settings;
+pub(crate) mod speed;
