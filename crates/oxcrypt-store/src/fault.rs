@@ -36,6 +36,8 @@ pub enum Call {
     SyncData,
     SyncAll,
     SyncDir,
+    /// [`Store::sync_everything`].
+    SyncEverything,
     SetTimes,
     SetMode,
     SetOwner,
@@ -60,6 +62,7 @@ impl Call {
             | Self::SyncData
             | Self::SyncAll
             | Self::SyncDir
+            | Self::SyncEverything
             | Self::SetTimes
             | Self::SetMode
             | Self::SetOwner => true,
@@ -244,6 +247,14 @@ impl<S: Store> FaultStore<S> {
         )
     }
 
+    /// Wraps another store under the same controls: one process that uses both dies for both.
+    pub fn sharing(inner: S, faults: &Faults) -> Self {
+        Self {
+            inner,
+            faults: faults.clone(),
+        }
+    }
+
     /// The wrapped store.
     pub fn inner(&self) -> &S {
         &self.inner
@@ -358,6 +369,9 @@ impl<S: Store> Store for FaultStore<S> {
     }
     fn sync_dir(&self, dir: &S::Dir) -> Result<()> {
         self.run(Call::SyncDir, |s| s.sync_dir(dir))
+    }
+    fn sync_everything(&self) -> Result<()> {
+        self.run(Call::SyncEverything, |s| s.sync_everything())
     }
     fn set_times(
         &self,

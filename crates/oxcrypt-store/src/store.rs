@@ -179,6 +179,12 @@ pub trait Store: Send + Sync + 'static {
     /// `Io`.
     fn sync_dir(&self, dir: &Self::Dir) -> Result<()>;
 
+    /// Makes everything that was done in this store so far durable.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace`, `Quota`: something may be lost.
+    fn sync_everything(&self) -> Result<()>;
+
     /// Sets times; `None` leaves one as it is.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ fn used<S: Store>(node: &Node<S>) -> &AtomicBool {
 fn close<S: Store>(node: &Node<S>) -> bool {
     match &node.body {
         Body::File(f) => match f.io.try_write() {
-            Some(io) if io.pinned || io.header_pending => false,
+            Some(io) if io.pinned || io.header_pending || io.logged.is_some() => false,
             Some(mut io) => {
                 io.backing = None;
                 io.header = None;

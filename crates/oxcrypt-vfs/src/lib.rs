@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod file;
 mod handles;
+mod journal;
 mod node;
 mod ops;
 mod pending;
@@ -23,9 +24,10 @@ mod watch;
 
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind, EventSink, LogEvents};
+pub use journal::{Claimed, JournalOptions, Replayed, claim};
 pub use types::{
-    AllocateMode, Attr, Caller, Entry, ListItem, NodeId, NodeKind, RenameFlags, SeekTarget,
-    SetAttr, Space, TimeChange, Timestamp, VfsOptions,
+    AllocateMode, Attr, Caller, Durability, Entry, ListItem, NodeId, NodeKind, RenameFlags,
+    SeekTarget, SetAttr, Space, TimeChange, Timestamp, VfsOptions,
 };
 pub use vault_fs::VaultFs;
 pub use watch::{Changes, Invalidate, WatchSource};

@@ -17,6 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::alias::AliasTable;
 use crate::error::ErrorKind;
+use crate::journal::{Logged, LogicalLen};
 use crate::types::{NodeId, NodeKind};
 use crate::watch::OwnChanges;
 
@@ -67,7 +68,7 @@ impl<S: Store> std::fmt::Debug for Node<S> {
 
 /// What a node carries by kind.
 pub(crate) enum Body<S: Store> {
-    File(FileState<S>),
+    File(Box<FileState<S>>),
     Dir(Box<DirState<S>>),
     Symlink,
 }
@@ -96,6 +97,14 @@ pub(crate) struct DirState<S: Store> {
 /// A file: all its openers share this.
 pub(crate) struct FileState<S: Store> {
     pub(crate) io: RwLock<FileIo<S>>,
+    /// The length that users see, while the disk shows another one.
+    pub(crate) len: LogicalLen,
+    /// Chunks of this file are, or are about to be, newer in the journal than on disk.
+    pub(crate) has_logged: AtomicBool,
+    /// Content or length on disk changed since the last sync.
+    pub(crate) dirty_data: AtomicBool,
+    /// Attributes on disk changed since the last full sync.
+    pub(crate) dirty_attrs: AtomicBool,
     pub(crate) used: AtomicBool,
     /// Set when a name of this file was created or moved since the last fsync.
     pub(crate) name_unsynced: AtomicBool,
@@ -114,6 +123,11 @@ pub(crate) struct FileIo<S: Store> {
     pub(crate) pinned: bool,
     /// A write that had been acknowledged failed later; told once by fsync.
     pub(crate) failed: Option<ErrorKind>,
+    /// Chunks and cuts that the journal holds.
+    pub(crate) logged: Option<Box<Logged>>,
+    /// Which use of the journal knows that this file is being extended, and from where on.
+    pub(crate) extend_epoch: u64,
+    pub(crate) extend_from: u64,
 }
 
 /// An open ciphertext file.
@@ -122,8 +136,8 @@ pub(crate) struct Backing<S: Store> {
     pub(crate) writable: bool,
 }
 
-impl<S: Store> FileState<S> {
-    pub(crate) fn new() -> Self {
+impl<S: Store> Default for FileState<S> {
+    fn default() -> Self {
         Self {
             io: RwLock::new(FileIo {
                 backing: None,
@@ -132,7 +146,15 @@ impl<S: Store> FileState<S> {
                 header_pending: false,
                 pinned: false,
                 failed: None,
+                logged: None,
+                extend_epoch: 0,
+                extend_from: 0,
             }),
+            len: LogicalLen::default(),
+            has_logged: AtomicBool::new(false),
+            // Somebody may have written to it before we knew it.
+            dirty_data: AtomicBool::new(true),
+            dirty_attrs: AtomicBool::new(true),
             used: AtomicBool::new(false),
             name_unsynced: AtomicBool::new(false),
         }
@@ -140,6 +162,21 @@ impl<S: Store> FileState<S> {
 }
 
 impl<S: Store> Node<S> {
+    /// Notes that the file on disk, not only its journal, is being changed.
+    pub(crate) fn touch_data(&self) {
+        if let Body::File(file) = &self.body {
+            file.dirty_data.store(true, Ordering::Release);
+            file.dirty_attrs.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notes that attributes on disk are being changed.
+    pub(crate) fn touch_attrs(&self) {
+        if let Body::File(file) = &self.body {
+            file.dirty_attrs.store(true, Ordering::Release);
+        }
+    }
+
     pub(crate) fn kind(&self) -> NodeKind {
         match self.body {
             Body::File(_) => NodeKind::File,
@@ -296,6 +333,12 @@ impl<S: Store> NodeTable<S> {
             return id;
         }
         NodeId(OUTSIDE | self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Takes one more lookup on a node, given back by [`NodeTable::forget`].
+    pub(crate) fn keep(&self, node: &Node<S>) {
+        let _identities = self.identity_shard(&node.identity).lock();
+        node.lookups.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Drops `count` lookups; returns the node when these were the last.

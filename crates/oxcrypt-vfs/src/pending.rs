@@ -49,10 +49,18 @@ impl<S: Store> PendingHeaders<S> {
 }
 
 impl<S: Store> VaultFs<S> {
-    /// Writes the headers of new files as they fall due; returns after [`VaultFs::stop`].
+    /// Writes the headers of new files as they fall due and works the journal off; returns after
+    /// [`VaultFs::stop`].
     ///
     /// Sleeps without waking while there is nothing to do. Run it on a thread of its own.
     pub fn run_background(&self) {
+        std::thread::scope(|threads| {
+            threads.spawn(|| self.run_journal());
+            self.run_headers();
+        });
+    }
+
+    fn run_headers(&self) {
         loop {
             let mut state = self.pending.state.lock();
             while state.nodes.is_empty() && !state.stopping {
@@ -75,11 +83,15 @@ impl<S: Store> VaultFs<S> {
         self.options.header_delay
     }
 
-    /// Ends [`VaultFs::run_background`] and writes what is still pending.
+    /// Ends [`VaultFs::run_background`], writes what is still pending and works the journal off.
     pub fn stop(&self) {
         self.pending.state.lock().stopping = true;
         self.pending.changed.notify_all();
         self.flush_headers();
+        if let Some(journal) = &self.journal {
+            journal.stop();
+        }
+        self.close_journal();
     }
 
     /// Writes every pending header now.
@@ -91,7 +103,7 @@ impl<S: Store> VaultFs<S> {
             };
             let _own = node.own.begin();
             let mut io = file.io.write();
-            if let Err(e) = self.write_pending_header(&mut io) {
+            if let Err(e) = self.write_pending_header(&node, &mut io) {
                 tracing::error!(error = %e, "cannot write the header of a new file");
                 io.failed = Some(e.kind);
             }

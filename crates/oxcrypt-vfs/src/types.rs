@@ -174,6 +174,19 @@ pub struct Space {
     pub name_max: u32,
 }
 
+/// What a write survives before it is synced. What was synced survives everything in each case but
+/// [`Durability::None`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Every overwrite is durable in the journal before it is acknowledged.
+    Strict,
+    /// An interrupted overwrite damages nothing but itself.
+    #[default]
+    Normal,
+    /// No journal: a crash in the middle of an overwrite may destroy the 32 KiB around it.
+    None,
+}
+
 /// Knobs of the file system.
 #[derive(Clone, Debug)]
 pub struct VfsOptions {
@@ -187,6 +200,9 @@ pub struct VfsOptions {
     pub max_open_dirs: usize,
     /// Write the header of an empty new file this much later, so that it joins the first data.
     pub header_delay: Duration,
+    /// What writes survive; needs a journal to have any effect, see
+    /// [`VaultFs::with_journal`](crate::VaultFs::with_journal).
+    pub durability: Durability,
 }
 
 impl Default for VfsOptions {
@@ -197,6 +213,7 @@ impl Default for VfsOptions {
             max_open_files: 512,
             max_open_dirs: 256,
             header_delay: Duration::from_millis(200),
+            durability: Durability::Normal,
         }
     }
 }

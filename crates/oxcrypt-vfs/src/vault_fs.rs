@@ -10,10 +10,11 @@ use parking_lot::{Mutex, RwLock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind, EventSink};
 use crate::handles::HandleClock;
-use crate::node::{Body, DirState, FileState, Node, NodeTable};
+use crate::journal::{self, Journal, JournalOptions, Replayed};
+use crate::node::{Body, DirState, Node, NodeTable};
 use crate::pending::PendingHeaders;
 use crate::resolve::{Content, Found};
-use crate::types::{Attr, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
+use crate::types::{Attr, Durability, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
 use crate::watch::Watched;
 
 /// An unlocked vault as a file system. Every method may be called from any thread.
@@ -38,6 +39,7 @@ pub struct VaultFs<S: Store> {
     pub(crate) data_dir: S::Dir,
     pub(crate) events: Box<dyn EventSink>,
     pub(crate) watched: Watched<S>,
+    pub(crate) journal: Option<Journal<S>>,
     temp_names: AtomicU64,
     temp_salt: u64,
 }
@@ -69,12 +71,45 @@ impl<S: Store> VaultFs<S> {
             data_dir,
             events,
             watched: Watched::new(),
+            journal: None,
             temp_names: AtomicU64::new(0),
             temp_salt: u64::from_le_bytes(salt),
             store,
             cryptor,
             options,
         })
+    }
+
+    /// Applies what earlier mounts left in `place` and in `left`, and journals all overwrites in
+    /// `place` from now on, unless the options say otherwise. Call it before anything else.
+    ///
+    /// # Errors
+    /// When a journal cannot be read or applied: the vault must not be used then, because parts of
+    /// files may be older than what was synced.
+    pub fn with_journal(
+        mut self,
+        place: &Arc<S>,
+        left: &[Arc<S>],
+        options: JournalOptions,
+    ) -> Result<(Self, Replayed)> {
+        let mut replayed = Replayed::default();
+        for old in left.iter().chain([place]) {
+            if self.options.read_only && !journal::is_empty(&**old)? {
+                return Err(ErrorKind::ReadOnly.into());
+            }
+            if !self.options.read_only {
+                replayed.add(journal::replay(
+                    &self.store,
+                    &self.data_dir,
+                    &self.cryptor,
+                    old,
+                )?);
+            }
+        }
+        if !self.options.read_only && self.options.durability != Durability::None {
+            self.journal = Some(Journal::open(place, options)?);
+        }
+        Ok((self, replayed))
     }
 
     /// The cipher of this vault.
@@ -167,7 +202,7 @@ impl<S: Store> VaultFs<S> {
         let node = self
             .nodes
             .intern(found.stat.id, found.kind(), || match &found.content {
-                Content::File => Body::File(FileState::new()),
+                Content::File => Body::File(Box::default()),
                 Content::Symlink => Body::Symlink,
                 Content::Dir {
                     dir_id,
@@ -200,7 +235,11 @@ impl<S: Store> VaultFs<S> {
         node.own.tell(stat.ctime);
         let size = match kind {
             NodeKind::Directory => stat.size,
-            NodeKind::File | NodeKind::Symlink => self.shown_size(stat.size),
+            NodeKind::Symlink => self.shown_size(stat.size),
+            NodeKind::File => self.shown_size(match &node.body {
+                Body::File(file) => file.len.correct(stat.size, stat.ctime),
+                Body::Dir(_) | Body::Symlink => stat.size,
+            }),
         };
         let mode = match kind {
             NodeKind::Symlink => 0o777,

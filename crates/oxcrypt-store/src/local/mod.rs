@@ -189,6 +189,10 @@ impl Store for LocalStore {
         data::retry(|| rustix::fs::fsync(dir))
     }
 
+    fn sync_everything(&self) -> Result<()> {
+        data::retry(|| rustix::fs::syncfs(&self.root))
+    }
+
     fn set_times(
         &self,
         node: Node<'_, Self>,

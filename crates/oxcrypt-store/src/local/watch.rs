@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(names(&watcher), ["a"]);
         watcher.remove(id);
         std::fs::write(dir.path().join("c"), b"1").unwrap();
-        assert_eq!(names(&watcher), [String::new(); 0]);
+        assert!(names(&watcher).is_empty());
     }
 
     #[test]

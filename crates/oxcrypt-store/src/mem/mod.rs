@@ -215,6 +215,12 @@ impl Store for MemStore {
         Ok(())
     }
 
+    fn sync_everything(&self) -> Result<()> {
+        let _tree = self.tree.lock();
+        self.root.sync_tree();
+        Ok(())
+    }
+
     fn set_times(
         &self,
         node: Node<'_, Self>,

@@ -233,6 +233,22 @@ impl Object {
         let mut inner = self.inner.lock();
         inner.synced = Some((inner.attributes.clone(), inner.body.clone()));
     }
+
+    /// Syncs this and everything below. Depth is that of the stored tree, which for a vault is four.
+    pub(super) fn sync_tree(&self) {
+        self.sync();
+        let children: Vec<_> = match &self.inner.lock().body {
+            Body::Dir(entries) => entries
+                .by_name
+                .values()
+                .map(|(_, child)| Arc::clone(child))
+                .collect(),
+            Body::File(_) | Body::Other(_) => Vec::new(),
+        };
+        for child in children {
+            child.sync_tree();
+        }
+    }
 }
 
 impl Attributes {

@@ -31,16 +31,13 @@ impl<S: Store> VaultFs<S> {
     ) -> Result<RwLockReadGuard<'n, FileIo<S>>> {
         let file = node.file()?;
         file.used.store(true, Ordering::Relaxed);
-        loop {
-            let io = file.io.read();
-            if io.backing.is_some() && (io.header.is_some() || io.cipher_len == 0) {
-                return Ok(io);
-            }
-            drop(io);
-            // Opened for good under the exclusive lock; eviction between the two is rare and harmless.
-            let io = self.file_for(node, Need::Read)?;
-            return Ok(RwLockWriteGuard::downgrade(io));
+        let io = file.io.read();
+        if is_ready(&io, Need::Read) {
+            return Ok(io);
         }
+        drop(io);
+        let io = self.file_for(node, Need::Read)?;
+        Ok(RwLockWriteGuard::downgrade(io))
     }
 
     /// Locks the file exclusively, opened as needed and with its header known.

@@ -54,11 +54,15 @@ impl<S: Store> VaultFs<S> {
             let first = ChunkIndex::of(at);
             let mut skip = (at % CHUNK_LEN as u64) as usize;
             let chunks = (skip + out.len() - done).div_ceil(CHUNK_LEN).min(RUN);
+            let (chunks, in_log) = same_place(io, first, chunks);
             let want = chunks * chunk_len;
             let step = scratch::with(want, |cipher| -> Result<(usize, bool)> {
-                let got = self
-                    .store
-                    .read_at(file, cipher, layout.chunk_start(first))?;
+                let got = if in_log {
+                    self.read_sealed(io, first, cipher)?
+                } else {
+                    self.store
+                        .read_at(file, cipher, layout.chunk_start(first))?
+                };
                 let mut filled = 0;
                 let mut end = got < want;
                 for (i, chunk) in cipher[..got].chunks(chunk_len).enumerate() {
@@ -93,5 +97,20 @@ impl<S: Store> VaultFs<S> {
             }
         }
         Ok(done)
+    }
+}
+
+/// How many of the next `chunks` can be taken at once, and whether that is one from the journal.
+fn same_place<S: Store>(io: &FileIo<S>, first: ChunkIndex, chunks: usize) -> (usize, bool) {
+    let Some(logged) = &io.logged else {
+        return (chunks, false);
+    };
+    match logged.chunks.range(first.0..).next() {
+        Some((index, _)) if *index == first.0 => (1, true),
+        Some((index, _)) => {
+            let before = usize::try_from(index - first.0).unwrap_or(chunks);
+            (chunks.min(before), false)
+        }
+        None => (chunks, false),
     }
 }

@@ -33,7 +33,9 @@ impl<S: Store> VaultFs<S> {
                 let layout = self.cryptor.layout();
                 let cipher_end = layout.cipher_len(end).ok_or(ErrorKind::TooLarge)?;
                 if cipher_end > io.cipher_len {
-                    self.write_pending_header(&mut io)?;
+                    self.write_pending_header(&node, &mut io)?;
+                    self.settle(&node, &mut io)?;
+                    node.touch_data();
                     let file = &io.backing.as_ref().ok_or(ErrorKind::Internal)?.file;
                     let from = io.cipher_len;
                     self.store.allocate(file, from, cipher_end - from, true)?;

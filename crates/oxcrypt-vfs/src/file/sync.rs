@@ -31,7 +31,7 @@ impl<S: Store> VaultFs<S> {
         if let Some(kind) = io.failed.take() {
             return Err(kind.into());
         }
-        self.write_pending_header(&mut io)?;
+        self.write_pending_header(&node, &mut io)?;
         drop(own);
         // Readers and writers of other chunks go on while the disk works.
         let io = parking_lot::RwLockWriteGuard::downgrade(io);
@@ -40,11 +40,18 @@ impl<S: Store> VaultFs<S> {
             .as_ref()
             .ok_or(crate::error::ErrorKind::Internal)?
             .file;
-        if data_only {
-            self.store.sync_data(backing)?;
-        } else {
-            self.store.sync_all(backing)?;
+        if let (Some(journal), Some(logged)) = (&self.journal, &io.logged) {
+            journal.chunks.commit(logged.lsn)?;
         }
+        let data = file.dirty_data.swap(false, Ordering::AcqRel);
+        let attrs = !data_only && file.dirty_attrs.swap(false, Ordering::AcqRel);
+        let synced = match (data, attrs) {
+            (_, true) => self.store.sync_all(backing),
+            (true, false) => self.store.sync_data(backing),
+            (false, false) => Ok(()),
+        };
+        // What was not synced stays due.
+        synced.inspect_err(|_| node.touch_data())?;
         drop(io);
         if file.name_unsynced.swap(false, Ordering::AcqRel) {
             self.sync_names_up(&node).inspect_err(|_| {

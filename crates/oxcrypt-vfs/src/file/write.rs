@@ -1,8 +1,8 @@
 //! Writing in place, chunk by chunk.
 //!
 //! Every chunk that a write touches is sealed anew under a fresh nonce; a chunk that is only partly
-//! covered is read, opened and patched first. A run of neighbouring chunks reaches the store in one
-//! `write_at`. Memory is bounded by one run, whatever the size of the file.
+//! covered is read, opened and patched first. A run of neighbouring chunks reaches the store, or the
+//! journal, in one `write_at`. Memory is bounded by one run, whatever the size of the file.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use oxcrypt_store::{Node, Store, TimeSet};
 
 use super::open::Need;
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal::HEAD_LEN;
 use crate::node::{FileIo, Node as FileNode};
 use crate::scratch;
 use crate::types::NodeId;
@@ -20,6 +21,18 @@ use crate::vault_fs::VaultFs;
 
 /// Chunks sealed before they are written together.
 const RUN: usize = 8;
+/// A write that ends within the first page of a file is never torn by a kill.
+const ONE_PAGE: u64 = 4096;
+
+/// Which way a run of sealed chunks takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To the file.
+    InPlace,
+    /// To the journal.
+    Logged,
+}
+
 /// One chunk of zeros.
 pub(super) static ZEROS: [u8; CHUNK_LEN] = [0; CHUNK_LEN];
 
@@ -127,47 +140,103 @@ impl<S: Store> VaultFs<S> {
     ) -> Result<()> {
         let layout = self.cryptor.layout();
         self.ensure_header(io);
-        let head = if io.header_pending {
-            layout.header_len()
-        } else {
-            0
-        };
         let mut done = 0;
         while done < data.len() {
             let at = offset + done as u64;
             let skip = (at % CHUNK_LEN as u64) as usize;
-            let len = (RUN * CHUNK_LEN - skip).min(data.len() - done);
+            let most = (RUN * CHUNK_LEN - skip).min(data.len() - done);
+            let (len, way) = self.way_of_run(node, io, at, most)?;
+            let front = match way {
+                Way::InPlace if io.header_pending => layout.header_len(),
+                Way::InPlace => 0,
+                Way::Logged => HEAD_LEN,
+            };
             let chunks = (skip + len).div_ceil(CHUNK_LEN);
-            let capacity = head + chunks * layout.cipher_chunk_len();
+            let capacity = front + chunks * layout.cipher_chunk_len();
             scratch::with(capacity, |cipher| {
-                self.write_run(node, io, at, &data[done..done + len], cipher)
+                let part = &data[done..done + len];
+                let filled = front + self.seal_run(node, io, at, part, &mut cipher[front..])?;
+                self.put_run(node, io, ChunkIndex::of(at), way, &mut cipher[..filled])
             })?;
             done += len;
         }
         Ok(())
     }
 
-    /// Seals one run into `cipher` and writes it.
-    fn write_run(
+    /// How far the run at `offset` goes, at most `most` bytes, and which way it takes.
+    ///
+    /// Chunks that exist go through the journal, and so does what grows the last of them. What lies
+    /// behind the end goes to the file at once.
+    fn way_of_run(
         &self,
         node: &Arc<FileNode<S>>,
         io: &mut FileIo<S>,
         offset: u64,
+        most: usize,
+    ) -> Result<(usize, Way)> {
+        if self.journal_for(node).is_none() || io.header_pending {
+            return Ok((most, Way::InPlace));
+        }
+        let size = self.plain_len(node, io)?;
+        let stored_in_full = io
+            .logged
+            .as_ref()
+            .is_none_or(|logged| logged.stored_len == io.cipher_len);
+        if ChunkIndex::of(offset).plain_start() < size {
+            // A run that overwrites whole chunks up to the end stops there; what follows is new.
+            let to_end = size.saturating_sub(offset);
+            let splits = size % CHUNK_LEN as u64 == 0 && to_end < most as u64 && stored_in_full;
+            let len = if splits { to_end as usize } else { most };
+            return Ok((len, Way::Logged));
+        }
+        if !stored_in_full && most < RUN * CHUNK_LEN / 2 {
+            // The file on disk is shorter than its content for a moment: small additions wait too.
+            return Ok((most, Way::Logged));
+        }
+        Ok((most, Way::InPlace))
+    }
+
+    /// Sends a sealed run its way.
+    fn put_run(
+        &self,
+        node: &Arc<FileNode<S>>,
+        io: &mut FileIo<S>,
+        first: ChunkIndex,
+        way: Way,
+        run: &mut [u8],
+    ) -> Result<()> {
+        match way {
+            Way::Logged => {
+                let journal = self.journal.as_ref().ok_or(ErrorKind::Internal)?;
+                self.log_chunks(journal, node, io, first, run)
+            }
+            Way::InPlace if io.header_pending => {
+                // A new file: header and first chunks go out together.
+                let header = io.header.as_ref().ok_or(ErrorKind::Internal)?;
+                let len = self.cryptor.layout().header_len();
+                self.cryptor.seal_header(header, &mut run[..len]);
+                self.store_run(node, io, 0, run)
+            }
+            Way::InPlace => {
+                let start = self.cryptor.layout().chunk_start(first);
+                self.store_run(node, io, start, run)
+            }
+        }
+    }
+
+    /// Seals one run into `cipher` and returns how long it got.
+    fn seal_run(
+        &self,
+        node: &Arc<FileNode<S>>,
+        io: &FileIo<S>,
+        offset: u64,
         data: &[u8],
         cipher: &mut [u8],
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let layout = self.cryptor.layout();
         let size = self.plain_len(node, io)?;
         let header = io.header.as_ref().ok_or(ErrorKind::Internal)?;
-        let file = &io.backing.as_ref().ok_or(ErrorKind::Internal)?.file;
-        let mut start = layout.chunk_start(ChunkIndex::of(offset));
         let mut filled = 0;
-        if io.header_pending {
-            // A new file: header and first chunks go out together.
-            filled = layout.header_len();
-            self.cryptor.seal_header(header, &mut cipher[..filled]);
-            start = 0;
-        }
         let mut taken = 0;
         for span in layout.spans(offset, data.len()) {
             let part = &data[taken..taken + span.len];
@@ -183,9 +252,7 @@ impl<S: Store> VaultFs<S> {
             if old_len > 0 {
                 let sealed_len = old_len + layout.overhead();
                 let old = &mut room[..sealed_len];
-                let got = self
-                    .store
-                    .read_at(file, old, layout.chunk_start(span.index))?;
+                let got = self.read_sealed(io, span.index, old)?;
                 self.cryptor
                     .open_chunk(header, span.index, &old[..got], &mut plain[..old_len])
                     .map_err(|_| self.corrupt(node, "chunk"))?;
@@ -200,21 +267,36 @@ impl<S: Store> VaultFs<S> {
                     .seal_chunk(header, span.index, rng, &plain[..new_len], room)
             });
         }
-        self.store_run(io, start, &cipher[..filled])
+        Ok(filled)
     }
 
-    /// Writes sealed bytes; after a failure the file has its old length again, so that no torn chunk
+    /// Writes sealed bytes in place; after a failure the file has its old length again, so that no torn chunk
     /// is left behind the old end.
-    fn store_run(&self, io: &mut FileIo<S>, start: u64, sealed: &[u8]) -> Result<()> {
+    fn store_run(
+        &self,
+        node: &Arc<FileNode<S>>,
+        io: &mut FileIo<S>,
+        start: u64,
+        sealed: &[u8],
+    ) -> Result<()> {
+        let end = start + sealed.len() as u64;
+        self.before_extension(node, io)?;
+        if end > ONE_PAGE {
+            self.log_extension(node, io, start.max(io.cipher_len))?;
+        }
+        node.touch_data();
         let file = &io.backing.as_ref().ok_or(ErrorKind::Internal)?.file;
         if let Err(e) = self.store.write_at(file, sealed, start) {
-            if start + sealed.len() as u64 > io.cipher_len {
+            if end > io.cipher_len {
                 let _ = self.store.set_len(file, io.cipher_len);
             }
             return Err(Error::from(e));
         }
         io.header_pending = false;
-        io.cipher_len = io.cipher_len.max(start + sealed.len() as u64);
+        io.cipher_len = io.cipher_len.max(end);
+        if let Some(logged) = &mut io.logged {
+            logged.stored_len = io.cipher_len;
+        }
         Ok(())
     }
 
@@ -228,7 +310,11 @@ impl<S: Store> VaultFs<S> {
 
     /// Puts a header that exists only in memory on disk. The file's times stay: nobody changed its
     /// content.
-    pub(crate) fn write_pending_header(&self, io: &mut FileIo<S>) -> Result<()> {
+    pub(crate) fn write_pending_header(
+        &self,
+        node: &Arc<FileNode<S>>,
+        io: &mut FileIo<S>,
+    ) -> Result<()> {
         if !io.header_pending {
             return Ok(());
         }
@@ -238,7 +324,7 @@ impl<S: Store> VaultFs<S> {
         self.cryptor.seal_header(header, &mut buf[..len]);
         let file = &io.backing.as_ref().ok_or(ErrorKind::Internal)?.file;
         let before = self.store.stat_file(file)?;
-        self.store_run(io, 0, &buf[..len])?;
+        self.store_run(node, io, 0, &buf[..len])?;
         let (atime, mtime) = (TimeSet::At(before.atime), TimeSet::At(before.mtime));
         let file = &io.backing.as_ref().ok_or(ErrorKind::Internal)?.file;
         Ok(self

@@ -72,6 +72,9 @@ impl<S: Store> VaultFs<S> {
         if change.atime.is_some() || change.mtime.is_some() {
             let (atime, mtime) = (change.atime.map(time_set), change.mtime.map(time_set));
             self.on_content(&node, |at| Ok(self.store.set_times(at, atime, mtime)?))?;
+            if !self.log_time(&node, change.mtime)? {
+                node.touch_attrs();
+            }
         }
         self.attr_of(&node)
     }
@@ -88,6 +91,7 @@ impl<S: Store> VaultFs<S> {
                 Ok(self.store.set_owner(at, change.uid, change.gid)?)
             })?;
         }
+        node.touch_attrs();
         if let Some(mode) = change.mode
             && !matches!(node.body, Body::Symlink)
         {

@@ -9,7 +9,7 @@ use oxcrypt_core::{DirId, LinkTarget, MAX_SYMLINK_FILE_LEN, TargetError};
 use oxcrypt_store::{Node as StoreNode, OpenMode, Stat, Store, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Backing, Body, FileState, Node};
+use crate::node::{Backing, Body, Node};
 use crate::resolve::{CONTENTS_FILE, Content, DIR_FILE, DIRID_FILE, Found, NodeName, SYMLINK_FILE};
 use crate::types::{Caller, Entry, NodeId, NodeKind};
 use crate::vault_fs::{VaultFs, hash_path};
@@ -68,7 +68,7 @@ impl<S: Store> VaultFs<S> {
     ) -> Entry {
         let node = self
             .nodes
-            .intern(stat.id, NodeKind::File, || Body::File(FileState::new()));
+            .intern(stat.id, NodeKind::File, || Body::File(Box::default()));
         node.set_place(parent, name.as_str().as_bytes());
         if let Body::File(state) = &node.body {
             let mut io = state.io.write();
@@ -107,7 +107,7 @@ impl<S: Store> VaultFs<S> {
         let content = self.content_dir(&parent)?;
         self.refuse_taken(&parent, &content, &name)?;
         let sealed = self.seal(dir, &name)?;
-        let dir_id = with_rng(|rng| DirId::random(rng));
+        let dir_id = with_rng(DirId::random);
         let hash = self.cryptor.dir_hash(&dir_id);
         let path = hash_path(&hash);
         let mode = mode & 0o7777;

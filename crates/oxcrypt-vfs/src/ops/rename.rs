@@ -218,7 +218,7 @@ impl<S: Store> VaultFs<S> {
                     .store
                     .remove_file(&from.content, content_path.as_bytes())?,
                 Err(e) if no_hard_links(&e) => {
-                    self.move_into_new_wrapper(from, &content_path, to)?
+                    self.move_into_new_wrapper(from, &content_path, to)?;
                 }
                 Err(e) => return Err(e),
             }

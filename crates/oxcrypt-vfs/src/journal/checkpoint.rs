@@ -1,0 +1,220 @@
+//! Moving the log's content to the files and starting over.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use oxcrypt_store::Store;
+
+use super::{Journal, Lsn};
+use crate::error::Result;
+use crate::node::Body;
+use crate::vault_fs::VaultFs;
+
+/// Beginnings of extensions become durable this long after they were logged: well before the kernel
+/// starts to write the extensions themselves.
+const EXTEND_COMMIT: Duration = Duration::from_millis(500);
+/// They are dropped after this long, when the kernel has written nearly all of the data by itself.
+const EXTEND_LIFE: Duration = Duration::from_secs(35);
+/// A failed checkpoint is tried again after this long.
+const RETRY: Duration = Duration::from_secs(1);
+/// More files than this are synced by syncing the whole store at once.
+const MANY: usize = 16;
+
+/// A file whose lock is not had after this long is passed over.
+const BUSY: Duration = Duration::from_millis(100);
+
+enum Duty {
+    Checkpoint,
+    CommitExtends,
+    RetireExtends,
+    Stop,
+}
+
+impl<S: Store> Journal<S> {
+    /// Waits for the next thing to do.
+    fn next_duty(&self) -> Duty {
+        let mut clock = self.clock.lock();
+        loop {
+            if clock.stopping {
+                return Duty::Stop;
+            }
+            let now = Instant::now();
+            let commit_at = clock
+                .extends_since
+                .filter(|_| clock.uncommitted)
+                .map(|_| now + EXTEND_COMMIT);
+            if clock.hurry {
+                clock.hurry = false;
+                clock.chunks_since = None;
+                return Duty::Checkpoint;
+            }
+            let chunks_at = clock.chunks_since.map(|t| t + self.options.delay);
+            let retire_at = clock.extends_since.map(|t| t + EXTEND_LIFE);
+            if chunks_at.is_some_and(|t| t <= now) {
+                clock.chunks_since = None;
+                return Duty::Checkpoint;
+            }
+            if retire_at.is_some_and(|t| t <= now) {
+                clock.extends_since = None;
+                clock.uncommitted = false;
+                return Duty::RetireExtends;
+            }
+            let next = [commit_at, chunks_at, retire_at]
+                .into_iter()
+                .flatten()
+                .min();
+            match next {
+                None => self.ticked.wait(&mut clock),
+                Some(t) => {
+                    let ended = self.ticked.wait_until(&mut clock, t).timed_out();
+                    if ended && commit_at == Some(t) && clock.uncommitted {
+                        clock.uncommitted = false;
+                        return Duty::CommitExtends;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<S: Store> VaultFs<S> {
+    /// Serves the journal until it is stopped. Sleeps without waking while nothing is logged.
+    pub(crate) fn run_journal(&self) {
+        let Some(journal) = &self.journal else { return };
+        journal.served.store(true, Ordering::Release);
+        loop {
+            let done = match journal.next_duty() {
+                Duty::Checkpoint => self.checkpoint(journal),
+                Duty::CommitExtends => journal.extends.commit(journal.extends.end()),
+                Duty::RetireExtends => self.retire_extends(journal),
+                Duty::Stop => break,
+            };
+            if let Err(e) = done {
+                tracing::error!(error = %e, "the journal cannot be worked off yet");
+                journal.note_chunks();
+                std::thread::sleep(RETRY);
+            }
+        }
+        journal.served.store(false, Ordering::Release);
+    }
+
+    /// Moves all logged chunks to their files, and makes them durable there.
+    pub(crate) fn checkpoint(&self, journal: &Journal<S>) -> Result<()> {
+        let _one = journal.checkpoint.lock();
+        let Some(boundary) = journal.chunks.begin_checkpoint()? else {
+            return Ok(());
+        };
+        let nodes = std::mem::take(&mut *journal.nodes.lock());
+        let done = self.settle_all(&nodes);
+        let done = done.and_then(|()| self.sync_all_of(&nodes));
+        let done = done.and_then(|()| journal.chunks.void_checkpointed());
+        let mut kept = Vec::new();
+        for node in nodes {
+            if done.is_err() || self.keeps_records(&node, boundary) {
+                kept.push(node);
+            } else {
+                self.forget(node.id, 1);
+            }
+        }
+        let left = !kept.is_empty();
+        journal.nodes.lock().append(&mut kept);
+        done?;
+        journal.chunks.end_checkpoint();
+        if left {
+            journal.note_chunks();
+        }
+        Ok(())
+    }
+
+    fn settle_all(&self, nodes: &[std::sync::Arc<crate::node::Node<S>>]) -> Result<()> {
+        let mut result = Ok(());
+        for node in nodes {
+            let Body::File(file) = &node.body else {
+                continue;
+            };
+            // A writer that waits for room has settled its file and holds its lock; waiting for it
+            // would be for ever.
+            if !file.has_logged.load(Ordering::Acquire) {
+                continue;
+            }
+            let _own = node.own.begin();
+            let Some(mut io) = file.io.try_write_for(Duration::from_secs(1)) else {
+                result = Err(crate::error::ErrorKind::Busy.into());
+                continue;
+            };
+            if let Err(e) = self.settle(node, &mut io) {
+                result = Err(e);
+            }
+        }
+        result
+    }
+
+    fn sync_all_of(&self, nodes: &[std::sync::Arc<crate::node::Node<S>>]) -> Result<()> {
+        if nodes.len() > MANY {
+            return Ok(self.store.sync_everything()?);
+        }
+        for node in nodes {
+            let Body::File(file) = &node.body else {
+                continue;
+            };
+            let Some(io) = file.io.try_read_for(BUSY) else {
+                return Ok(self.store.sync_everything()?);
+            };
+            if let Some(backing) = &io.backing {
+                self.store.sync_data(&backing.file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file has records behind the checkpoint; if not, it has none at all any more.
+    fn keeps_records(&self, node: &crate::node::Node<S>, boundary: Lsn) -> bool {
+        let Body::File(file) = &node.body else {
+            return false;
+        };
+        let Some(mut io) = file.io.try_write_for(BUSY) else {
+            return true;
+        };
+        let keeps = io
+            .logged
+            .as_ref()
+            .is_some_and(|logged| logged.lsn > boundary || !logged.chunks.is_empty());
+        if !keeps {
+            io.logged = None;
+        }
+        keeps
+    }
+
+    /// Makes everything that was extended durable, after which the old notes are void.
+    pub(crate) fn retire_extends(&self, journal: &Journal<S>) -> Result<()> {
+        let _one = journal.checkpoint.lock();
+        if journal.extends.begin_checkpoint()?.is_some() {
+            self.store.sync_everything()?;
+            journal.extends.void_checkpointed()?;
+            journal.extends.end_checkpoint();
+        }
+        Ok(())
+    }
+
+    /// Works everything off at the end of a mount. On failure the logs stay for the next unlock.
+    pub(crate) fn close_journal(&self) {
+        let Some(journal) = &self.journal else { return };
+        let done = self
+            .checkpoint(journal)
+            .and_then(|()| self.checkpoint(journal))
+            .and_then(|()| self.retire_extends(journal));
+        match done {
+            Ok(()) if journal.nodes.lock().is_empty() => {
+                if let Err(e) = journal
+                    .chunks
+                    .clear()
+                    .and_then(|()| journal.extends.clear())
+                {
+                    tracing::warn!(error = %e, "cannot empty the journal");
+                }
+            }
+            Ok(()) => {}
+            Err(e) => tracing::error!(error = %e, "the journal is kept for the next unlock"),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! What the redo journal promises, by interrupting a file system at any call and cutting the power
+//! at any moment: what was synced is there, an interrupted write is old or new by chunk, and nothing
+//! is unreadable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oxcrypt_core::{CipherCombo, Cryptor, DirId, MasterKey};
+use oxcrypt_store::{At, Call, Fault, FaultStore, Faults, MemStore, OpenMode, Store};
+use oxcrypt_vfs::{
+    Caller, JournalOptions, LogEvents, NodeId, RenameFlags, Replayed, SetAttr, VaultFs, VfsOptions,
+};
+
+const CHUNK: usize = 32 * 1024;
+const ROOT: NodeId = NodeId::ROOT;
+const CALLER: Caller = Caller { uid: 0, gid: 0 };
+
+/// A small generator: the tests must be repeatable by their seed.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn coin(&mut self) -> bool {
+        self.next() & 1 == 0
+    }
+}
+
+type Disk = FaultStore<MemStore>;
+
+/// The two disks of a machine: the vault's and that of the state directory.
+#[derive(Clone)]
+struct Machine {
+    vault: MemStore,
+    state: MemStore,
+    combo: CipherCombo,
+}
+
+impl Machine {
+    fn new(combo: CipherCombo) -> Self {
+        let machine = Self {
+            vault: MemStore::new(),
+            state: MemStore::new(),
+            combo,
+        };
+        let hash = machine.cryptor().dir_hash(&DirId::ROOT);
+        let root = machine.vault.root();
+        machine.vault.create_dir(&root, b"d", 0o700).unwrap();
+        let top = [b"d/", hash.prefix().as_bytes()].concat();
+        machine.vault.create_dir(&root, &top, 0o700).unwrap();
+        let top = machine.vault.open_dir(&root, &top).unwrap();
+        machine
+            .vault
+            .create_dir(&top, hash.rest().as_bytes(), 0o700)
+            .unwrap();
+        machine.vault.sync_everything().unwrap();
+        machine
+    }
+
+    fn cryptor(&self) -> Cryptor {
+        let key = MasterKey::from_raw(&[7; MasterKey::LEN]);
+        Cryptor::new(&key, self.combo, 220)
+    }
+
+    fn boot(&self) -> (VaultFs<Disk>, Faults, Replayed) {
+        let (vault, faults) = FaultStore::new(self.vault.clone());
+        let state = Arc::new(FaultStore::sharing(self.state.clone(), &faults));
+        let fs = VaultFs::new(
+            Arc::new(vault),
+            Arc::new(self.cryptor()),
+            VfsOptions::default(),
+            Box::new(LogEvents),
+        )
+        .unwrap();
+        let options = JournalOptions {
+            capacity: 400 * 1024,
+            delay: Duration::from_secs(1),
+        };
+        let (fs, replayed) = fs.with_journal(&state, &[], options).unwrap();
+        (fs, faults, replayed)
+    }
+
+    /// The background thread does this half a second after the first extension, long before the
+    /// kernel writes extended files back by itself.
+    fn commit_notes_of_extensions(&self) {
+        for name in [b"extends.a", b"extends.b"] {
+            let root = self.state.root();
+            let file = self.state.open(&root, name, OpenMode::READ).unwrap();
+            self.state.sync_all(&file).unwrap();
+        }
+    }
+
+    fn after_power_cut(&self, dice: &mut Dice) -> Self {
+        Self {
+            vault: self.vault.after_power_cut(&mut || dice.coin()),
+            state: self.state.after_power_cut(&mut || dice.coin()),
+            combo: self.combo,
+        }
+    }
+}
+
+/// What a file may be after a crash: the content at its last sync and after each change since.
+struct Known {
+    node: NodeId,
+    states: Vec<Vec<u8>>,
+}
+
+impl Known {
+    fn now(&self) -> &Vec<u8> {
+        self.states.last().expect("never empty")
+    }
+}
+
+struct World {
+    fs: VaultFs<Disk>,
+    files: BTreeMap<String, Known>,
+}
+
+impl World {
+    fn open(fs: VaultFs<Disk>, contents: &BTreeMap<String, Vec<u8>>) -> Self {
+        let mut files = BTreeMap::new();
+        for (name, content) in contents {
+            let node = fs.lookup(ROOT, name.as_bytes()).unwrap().node;
+            let states = vec![content.clone()];
+            files.insert(name.clone(), Known { node, states });
+        }
+        Self { fs, files }
+    }
+
+    /// One random change. The new content counts as possible even if the change fails.
+    fn step(&mut self, dice: &mut Dice) -> oxcrypt_vfs::Result<()> {
+        let names: Vec<_> = self.files.keys().cloned().collect();
+        let name = &names[dice.below(names.len() as u64) as usize];
+        let known = self.files.get_mut(name).unwrap();
+        let mut next = known.now().clone();
+        let fill = (dice.next() & 0xff) as u8 | 1;
+        match dice.below(10) {
+            0 => {
+                self.fs.fsync(known.node, dice.coin())?;
+                known.states = vec![next];
+                return Ok(());
+            }
+            1 => {
+                let len = match dice.below(3) {
+                    0 => 0,
+                    1 => dice.below(next.len() as u64 + 1),
+                    _ => next.len() as u64 + dice.below(2 * CHUNK as u64),
+                };
+                next.resize(len as usize, 0);
+                known.states.push(next);
+                let change = SetAttr {
+                    size: Some(len),
+                    ..SetAttr::default()
+                };
+                self.fs.setattr(known.node, change).map(drop)
+            }
+            kind => {
+                let len = 1 + match kind {
+                    2 => dice.below(4 * CHUNK as u64),
+                    _ => dice.below(3000),
+                };
+                let at = match kind {
+                    3..6 => next.len() as u64,
+                    _ => dice.below(next.len() as u64 + 1),
+                };
+                let end = (at + len) as usize;
+                next.resize(next.len().max(end), 0);
+                next[at as usize..end].fill(fill);
+                known.states.push(next);
+                self.fs.write(known.node, at, &vec![fill; len as usize])
+            }
+        }
+    }
+}
+
+fn read(fs: &VaultFs<Disk>, name: &str) -> oxcrypt_vfs::Result<Vec<u8>> {
+    let entry = fs.lookup(ROOT, name.as_bytes())?;
+    let mut content = vec![0; entry.attr.size as usize + 1];
+    let got = fs.read(entry.node, 0, &mut content)?;
+    assert_eq!(got as u64, entry.attr.size, "{name}: size and content");
+    content.truncate(got);
+    Ok(content)
+}
+
+fn read_all(fs: &VaultFs<Disk>, name: &str) -> Vec<u8> {
+    read(fs, name).unwrap()
+}
+
+/// Whether `found` can be left of a file that went through `states`.
+fn explain(found: &[u8], states: &[Vec<u8>]) -> Result<(), String> {
+    let shortest = states.iter().map(Vec::len).min().unwrap_or(0);
+    let longest = states.iter().map(Vec::len).max().unwrap_or(0);
+    if found.len() < shortest || found.len() > longest {
+        return Err(format!(
+            "{} bytes, expected {shortest} to {longest}",
+            found.len()
+        ));
+    }
+    for (i, chunk) in found.chunks(CHUNK).enumerate() {
+        let at = i * CHUNK;
+        let fits = states.iter().any(|state| {
+            let old = state.get(at..).unwrap_or(&[]);
+            let old = &old[..old.len().min(CHUNK)];
+            old == chunk || (old.len() > chunk.len() && old.starts_with(chunk))
+        });
+        // Behind the synced length an interrupted extension may leave zeros.
+        let zeros = at >= states[0].len() && chunk.iter().all(|b| *b == 0);
+        if !fits && !zeros {
+            return Err(format!("chunk {i} is of no state"));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Kill,
+    Power,
+    KillThenPower,
+}
+
+/// Runs random changes, ends them somehow, and looks at what is left; several lives long.
+fn run(seed: u64, combo: CipherCombo) {
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut machine = Machine::new(combo);
+    let mut contents = BTreeMap::new();
+    {
+        let (fs, _, _) = machine.boot();
+        for name in ["a", "b", "c"] {
+            let entry = fs.create(CALLER, ROOT, name.as_bytes(), 0o600).unwrap();
+            fs.fsync(entry.node, false).unwrap();
+            contents.insert(name.to_owned(), Vec::new());
+        }
+        fs.stop();
+    }
+    machine.vault.sync_everything().unwrap();
+    for life in 0..6 {
+        let (fs, faults, _) = machine.boot();
+        let mut world = World::open(fs, &contents);
+        let end = match dice.below(3) {
+            0 => End::Kill,
+            1 => End::Power,
+            _ => End::KillThenPower,
+        };
+        let steps = 1 + dice.below(60);
+        if end != End::Power {
+            let at = At::Mutation(1 + dice.below(200));
+            faults.arm(at, Fault::TornWrite(dice.below(40_000) as usize));
+        }
+        for _ in 0..steps {
+            if world.step(&mut dice).is_err() {
+                assert!(faults.struck().is_some(), "seed {seed} life {life}");
+                break;
+            }
+        }
+        if end == End::Kill {
+            // What was acknowledged before the kill is there; only the last change may be missing.
+            for known in world.files.values_mut() {
+                let keep = if faults.struck().is_some() { 2 } else { 1 };
+                let drop = known.states.len().saturating_sub(keep);
+                known.states.drain(..drop);
+            }
+        } else {
+            machine.commit_notes_of_extensions();
+            machine = machine.after_power_cut(&mut dice);
+        }
+        let (fs, _, _) = machine.boot();
+        for (name, known) in &world.files {
+            let found = read(&fs, name)
+                .unwrap_or_else(|e| panic!("seed {seed}, life {life}, {end:?}, file {name}: {e}"));
+            if let Err(why) = explain(&found, &known.states) {
+                panic!("seed {seed}, life {life}, {end:?}, file {name}: {why}");
+            }
+            contents.insert(name.clone(), found);
+        }
+        fs.stop();
+        machine.vault.sync_everything().unwrap();
+        let (fs, _, replayed) = machine.boot();
+        assert!(replayed.is_empty(), "a clean end leaves nothing to replay");
+        for (name, content) in &contents {
+            assert_eq!(&read_all(&fs, name), content, "seed {seed}, life {life}");
+        }
+        fs.stop();
+    }
+}
+
+fn seeds() -> u64 {
+    std::env::var("OXCRYPT_JOURNAL_SEEDS").map_or(150, |n| n.parse().expect("a number of seeds"))
+}
+
+#[test]
+fn nothing_synced_is_lost_and_nothing_else_is_torn_gcm() {
+    for seed in 1..=seeds() {
+        run(seed, CipherCombo::SivGcm);
+    }
+}
+
+#[test]
+fn nothing_synced_is_lost_and_nothing_else_is_torn_ctrmac() {
+    for seed in 1..=seeds() {
+        run(seed + 1_000_000, CipherCombo::SivCtrMac);
+    }
+}
+
+#[test]
+fn a_file_that_was_renamed_meanwhile_is_found() {
+    let machine = Machine::new(CipherCombo::SivGcm);
+    let (fs, _, _) = machine.boot();
+    let node = fs.create(CALLER, ROOT, b"old", 0o600).unwrap().node;
+    fs.write(node, 0, &vec![1; 2 * CHUNK]).unwrap();
+    fs.fsync(node, false).unwrap();
+    fs.write(node, 5, b"new").unwrap();
+    fs.fsync(node, false).unwrap();
+    fs.rename(ROOT, b"old", ROOT, b"moved", RenameFlags::Replace)
+        .unwrap();
+    drop(fs);
+    let (fs, _, replayed) = machine.boot();
+    assert_eq!(replayed.files, 1);
+    assert_eq!(&read_all(&fs, "moved")[3..9], &[1, 1, b'n', b'e', b'w', 1]);
+}
+
+#[test]
+fn sizes_are_true_while_an_addition_waits_in_the_log() {
+    let machine = Machine::new(CipherCombo::SivGcm);
+    let (fs, _, _) = machine.boot();
+    let node = fs.create(CALLER, ROOT, b"f", 0o600).unwrap().node;
+    fs.write(node, 0, b"one").unwrap();
+    fs.append(node, b" two").unwrap();
+    assert_eq!(fs.getattr(node).unwrap().size, 7);
+    assert_eq!(fs.lookup(ROOT, b"f").unwrap().attr.size, 7);
+    fs.forget(node, 2);
+    assert_eq!(read_all(&fs, "f"), b"one two");
+}
+
+#[test]
+fn a_sync_of_an_overwrite_needs_the_log_only() {
+    let machine = Machine::new(CipherCombo::SivGcm);
+    let (fs, faults, _) = machine.boot();
+    let node = fs.create(CALLER, ROOT, b"f", 0o600).unwrap().node;
+    fs.write(node, 0, &vec![1; CHUNK]).unwrap();
+    fs.fsync(node, false).unwrap();
+    faults.disarm();
+    fs.write(node, 9, b"x").unwrap();
+    fs.fsync(node, false).unwrap();
+    let syncs = faults.calls().into_iter().filter(|call| {
+        matches!(
+            call,
+            Call::SyncData | Call::SyncAll | Call::SyncDir | Call::SyncEverything
+        )
+    });
+    assert_eq!(syncs.count(), 1);
+}
