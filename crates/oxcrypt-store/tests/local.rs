@@ -212,3 +212,27 @@ fn listing_shows_bytes_that_are_not_text() {
         .unwrap();
     assert!(found);
 }
+
+#[test]
+fn a_listing_that_goes_on_at_the_end_first_does_not_hide_the_next_one() {
+    let Bed { outer, store } = bed();
+    std::fs::write(outer.path().join("vault/file"), b"").unwrap();
+    let names = |dir: &oxcrypt_store::LocalDir, from: Cookie| {
+        let (mut seen, mut last) = (Vec::new(), from);
+        let visit = &mut |entry: oxcrypt_store::DirEntry<'_>| {
+            seen.push(entry.name.to_vec());
+            last = entry.next;
+            ControlFlow::Continue(())
+        };
+        store.list(dir, from, 4096, visit).unwrap();
+        seen.sort();
+        (seen, last)
+    };
+    let (all, end) = names(&store.root(), Cookie::START);
+    assert!(all.contains(&b"file".to_vec()));
+    let reopened = LocalStore::open(&outer.path().join("vault"))
+        .unwrap()
+        .root();
+    assert_eq!(names(&reopened, end).0.len(), 0);
+    assert_eq!(names(&reopened, Cookie::START).0, all);
+}

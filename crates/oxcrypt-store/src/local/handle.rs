@@ -21,7 +21,14 @@ struct DirInner {
     /// directory.
     readable: bool,
     /// Guards the descriptor's position, which a listing moves.
-    position: Mutex<()>,
+    position: Mutex<Position>,
+}
+
+/// What is known of a descriptor's position.
+#[derive(Debug, Default)]
+pub(super) struct Position {
+    /// Something was listed through it from the beginning.
+    pub(super) begun: bool,
 }
 
 pub(super) const DIR_FLAGS: OFlags = OFlags::RDONLY
@@ -47,7 +54,7 @@ impl LocalDir {
         Ok(Self(Arc::new(DirInner {
             fd,
             readable,
-            position: Mutex::new(()),
+            position: Mutex::default(),
         })))
     }
 
@@ -55,7 +62,7 @@ impl LocalDir {
         self.0.readable
     }
 
-    pub(super) fn position(&self) -> &Mutex<()> {
+    pub(super) fn position(&self) -> &Mutex<Position> {
         &self.0.position
     }
 }

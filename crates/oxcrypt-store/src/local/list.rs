@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use rustix::fs::{FileType, Mode, OFlags, RawDir, SeekFrom};
 
-use super::handle::LocalDir;
+use super::handle::{LocalDir, Position};
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::types::{Cookie, DirEntry, Kind};
 
@@ -20,7 +20,9 @@ pub(super) fn list(
         return Err(StoreErrorKind::PermissionDenied.into());
     }
     let listed = match at.position().try_lock() {
-        Some(_held) => list_fd(at, from, buf_hint, visit),
+        Some(mut position) => {
+            begin(at, from, &mut position).and_then(|()| list_fd(at, from, buf_hint, visit))
+        }
         None => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             rustix::fs::openat(at, c".", flags, Mode::empty())
@@ -33,6 +35,18 @@ pub(super) fn list(
         Err(error) if error.is_not_found() => Ok(()),
         done => done,
     }
+}
+
+/// Makes a descriptor fit for a continued listing.
+///
+/// COMPAT: ext4 remembers the position of the first read of a descriptor as "beginning". If that is
+/// the end of the directory, every later listing from the beginning finds nothing.
+fn begin(at: &LocalDir, from: Cookie, position: &mut Position) -> Result<()> {
+    if from != Cookie::START && !position.begun {
+        list_fd(at, Cookie::START, 0, &mut |_| ControlFlow::Break(()))?;
+    }
+    position.begun = true;
+    Ok(())
 }
 
 fn list_fd(
