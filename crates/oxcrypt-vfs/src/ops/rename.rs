@@ -165,19 +165,16 @@ impl<S: Store> VaultFs<S> {
         }
         let was_long = source.node_name.is_long();
         let is_long = to.sealed.full.is_some();
-        if is_long {
-            let inner = if was_long { NEW_NAME_FILE } else { NAME_FILE };
-            let path = source.node_name.join(inner);
-            let full = to.sealed.full.as_ref().ok_or(ErrorKind::Internal)?;
-            self.write_small(&from.content, &path, full.full())?;
-        }
-        self.store.rename(
-            &from.content,
-            source.node_name.as_bytes(),
-            &to.content,
-            target.as_bytes(),
-            RenameMode::NoReplace,
-        )?;
+        self.prepare_form(from, source, to)?;
+        self.store
+            .rename(
+                &from.content,
+                source.node_name.as_bytes(),
+                &to.content,
+                target.as_bytes(),
+                RenameMode::NoReplace,
+            )
+            .inspect_err(|_| self.unprepare_form(from, source, to))?;
         match (was_long, is_long) {
             (true, true) => {
                 let (new, old) = (target.join(NEW_NAME_FILE), target.join(NAME_FILE));
@@ -370,32 +367,38 @@ impl<S: Store> VaultFs<S> {
         }
         // `name.c9s` is harmless where it is not needed, so it is put on both sides beforehand.
         self.prepare_form(from, source, to)?;
-        self.prepare_form(to, target, from)?;
-        self.store.rename(
-            &from.content,
-            source.node_name.as_bytes(),
-            &to.content,
-            target.node_name.as_bytes(),
-            RenameMode::Exchange,
-        )?;
+        self.prepare_form(to, target, from)
+            .and_then(|()| {
+                Ok(self.store.rename(
+                    &from.content,
+                    source.node_name.as_bytes(),
+                    &to.content,
+                    target.node_name.as_bytes(),
+                    RenameMode::Exchange,
+                )?)
+            })
+            .inspect_err(|_| {
+                self.unprepare_form(from, source, to);
+                self.unprepare_form(to, target, from);
+            })?;
         self.settle_form(to, source)?;
         self.settle_form(from, target)
     }
 
     /// Before `node` moves to the name of `to`: a wrapper gets the `name.c9s` it will need.
     fn prepare_form(&self, at: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) -> Result<()> {
-        let Some(full) = &to.sealed.full else {
-            return Ok(());
-        };
-        if node.is_plain_file() {
-            return Ok(());
+        match (&to.sealed.full, prepared_file(node)) {
+            (Some(full), Some(path)) => self.write_small(&at.content, &path, full.full()),
+            _ => Ok(()),
         }
-        let inner = if node.node_name.is_long() {
-            NEW_NAME_FILE
-        } else {
-            NAME_FILE
-        };
-        self.write_small(&at.content, &node.node_name.join(inner), full.full())
+    }
+
+    /// It did not move after all.
+    fn unprepare_form(&self, at: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
+        if let (Some(_), Some(path)) = (&to.sealed.full, prepared_file(node)) {
+            // What cannot be removed is not seen by any reader.
+            let _ = self.store.remove_file(&at.content, path.as_bytes());
+        }
     }
 
     /// After `was` moved to the name of `at`: brings it into the form of that name.
@@ -479,6 +482,16 @@ impl<S: Store> VaultFs<S> {
             tracing::debug!(error = %e, "ctime not updated after a rename");
         }
     }
+}
+
+/// Where a wrapper takes the full name that it is about to get; a bare file has no place for it.
+fn prepared_file<S: Store>(node: &Found<S>) -> Option<NodeName> {
+    let inner = if node.node_name.is_long() {
+        NEW_NAME_FILE
+    } else {
+        NAME_FILE
+    };
+    (!node.is_plain_file()).then(|| node.node_name.join(inner))
 }
 
 /// Whether a link failed because the store has none (or none left) for this file.

@@ -111,3 +111,14 @@ fn replay(ops: &[Op]) {
         }
     }
 }
+
+/// The same in a directory of the host.
+fn replay_on_disk(ops: &[Op]) {
+    for setting in Setting::all() {
+        let dir = tempfile::tempdir().unwrap();
+        let bed = Bed::new(LocalStore::open(dir.path()).unwrap(), setting);
+        if let Err(reason) = Machine::new(bed).run(ops) {
+            panic!("{setting:?}: {reason}");
+        }
+    }
+}

@@ -82,3 +82,26 @@ fn a_removed_directory_is_empty_for_those_who_hold_it() {
         Create(1, 0, 0o644),
     ]);
 }
+
+#[test]
+fn a_rename_that_fails_leaves_nothing_behind() {
+    replay(&[
+        Mkdir(0, 0, 0o755),
+        Symlink(0, 4, 3),
+        Rmdir(0, 0),
+        Rename(0, 4, 1, 5, Replace),
+    ]);
+}
+
+/// On disk; in memory it never failed.
+#[test]
+fn a_listing_goes_on_after_the_directory_was_closed() {
+    crate::replay_on_disk(&[
+        Mkdir(0, 0, 0o755),
+        ListPart(1, 1),
+        Create(1, 4, 0o644),
+        Mkdir(1, 2, 0o755),
+        Rmdir(1, 2),
+        ListRest,
+    ]);
+}
