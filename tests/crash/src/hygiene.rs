@@ -1,0 +1,5 @@
+//!
+use std::path::Path;
+pub(crate) fn run(_program: &Path) -> bool {
+    false
+}
