@@ -1,5 +1,6 @@
 //! Everything a file system needs of an unlocked vault, in one shared value.
 
+use oxcrypt_secret::Locked;
 use sha1::{Digest, Sha1};
 
 use crate::content::layout::{ChunkIndex, Layout};
@@ -12,12 +13,18 @@ use crate::rng::Rng;
 use crate::siv::{SIV_LEN, Siv, SivPrefix};
 use crate::suite::CipherCombo;
 
-/// The ciphers of one vault. Holds expanded keys only, not the master key; they are wiped on
-/// drop. `Send` and `Sync`: one value serves all threads.
+/// The ciphers of one vault. Holds expanded keys only, not the master key, locked in memory; they
+/// are wiped on drop. (An expanded AES key begins with the raw one: each half of the master key is
+/// there once for names, and the encryption half once more for headers.) `Send` and `Sync`: one
+/// value serves all threads.
 pub struct Cryptor {
+    keys: Locked<Keys>,
+    threshold: u32,
+}
+
+struct Keys {
     siv: Siv,
     content: ContentKeys,
-    threshold: u32,
 }
 
 /// The part of name encryption that depends on the directory only: 16 bytes, computed once per
@@ -42,8 +49,10 @@ impl Cryptor {
         backend: Backend,
     ) -> Self {
         Self {
-            siv: Siv::new(key),
-            content: ContentKeys::new(key, combo, backend),
+            keys: Locked::build(|| Keys {
+                siv: Siv::new(key),
+                content: ContentKeys::new(key, combo, backend),
+            }),
             threshold: shortening_threshold,
         }
     }
@@ -51,7 +60,7 @@ impl Cryptor {
     /// The cipher combination.
     #[must_use]
     pub fn combo(&self) -> CipherCombo {
-        self.content.combo
+        self.keys.content.combo
     }
 
     /// The sizes and offsets of content files.
@@ -69,7 +78,7 @@ impl Cryptor {
     /// The backend in use.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        self.content.backend
+        self.keys.content.backend
     }
 
     /// Where the content of a directory lies (§8): `base32(sha1(AES-SIV(id)))`.
@@ -77,15 +86,15 @@ impl Cryptor {
     pub fn dir_hash(&self, id: &DirId) -> DirHash {
         const INLINE: usize = 64;
         let id = id.as_bytes();
-        let prefix = self.siv.prefix_without_data();
+        let prefix = self.keys.siv.prefix_without_data();
         let digest = if id.len() <= INLINE {
             let mut sealed = [0; INLINE + SIV_LEN];
             let sealed = &mut sealed[..id.len() + SIV_LEN];
-            self.siv.seal(prefix, id, sealed);
+            self.keys.siv.seal(prefix, id, sealed);
             Sha1::digest(sealed)
         } else {
             let mut sealed = vec![0; id.len() + SIV_LEN];
-            self.siv.seal(prefix, id, &mut sealed);
+            self.keys.siv.seal(prefix, id, &mut sealed);
             Sha1::digest(&sealed)
         };
         DirHash::of_digest(&digest.into())
@@ -94,13 +103,13 @@ impl Cryptor {
     /// What the names in a directory have in common.
     #[must_use]
     pub fn dir_names(&self, id: &DirId) -> DirNames {
-        DirNames(self.siv.prefix(id.as_bytes()))
+        DirNames(self.keys.siv.prefix(id.as_bytes()))
     }
 
     /// The ciphertext name of `name` in a directory (§9, §10). Needs no heap.
     #[must_use]
     pub fn seal_name(&self, dir: &DirNames, name: &CleartextName<'_>) -> CipherName {
-        cipher_name::seal(&self.siv, dir.0, name, self.threshold)
+        cipher_name::seal(&self.keys.siv, dir.0, name, self.threshold)
     }
 
     /// The cleartext of a ciphertext name, written to `out`.
@@ -119,13 +128,13 @@ impl Cryptor {
         cipher_name: &[u8],
         out: &'b mut NameBuf,
     ) -> Result<&'b str, NameError> {
-        cipher_name::open(&self.siv, dir.0, cipher_name, out)
+        cipher_name::open(&self.keys.siv, dir.0, cipher_name, out)
     }
 
     /// A new file: random nonce, random content key.
     #[must_use]
     pub fn create_header(&self, rng: &mut impl Rng) -> FileHeader {
-        FileHeader::create(&self.content, rng)
+        FileHeader::create(&self.keys.content, rng)
     }
 
     /// Writes the stored form of a header to the start of `out`.
@@ -142,7 +151,7 @@ impl Cryptor {
     /// # Errors
     /// Another length, or not sealed with this vault's key and combination.
     pub fn open_header(&self, header: &[u8]) -> Result<FileHeader, Error> {
-        FileHeader::open(&self.content, header)
+        FileHeader::open(&self.keys.content, header)
     }
 
     /// Writes the ciphertext of a chunk under a fresh random nonce to the start of `out`, and

@@ -1,12 +1,13 @@
 //! The vault's master key (§3): 32 bytes for encryption and 32 for authentication.
 
-use zeroize::{Zeroize, Zeroizing};
+use oxcrypt_secret::Locked;
+use zeroize::Zeroize;
 
 use crate::rng::Rng;
 
-/// `encryption key || MAC key`. On the heap in one place, wiped on drop, cannot be cloned or
+/// `encryption key || MAC key`. In one place, locked in memory, wiped on drop; cannot be cloned or
 /// printed.
-pub struct MasterKey(Box<Zeroizing<[u8; MasterKey::LEN]>>);
+pub struct MasterKey(Locked<[u8; MasterKey::LEN]>);
 
 impl MasterKey {
     /// Bytes of the raw key.
@@ -35,9 +36,7 @@ impl MasterKey {
 
     /// Filled in place, so that no copy of the key stays on the stack.
     fn build(fill: impl FnOnce(&mut [u8; Self::LEN])) -> Self {
-        let mut raw = Box::new(Zeroizing::new([0; Self::LEN]));
-        fill(&mut raw);
-        Self(raw)
+        Self(Locked::filled(fill))
     }
 
     /// The raw key: signs the vault configuration, is what the recovery key spells.

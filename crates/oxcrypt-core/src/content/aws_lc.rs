@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
+use oxcrypt_secret::Locked;
 use subtle::ConstantTimeEq;
 
 use super::chunk::{ChunkCipher, Context, gcm_aad};
@@ -82,14 +83,14 @@ fn gcm_nonce(nonce: &[u8]) -> Nonce {
 pub(crate) struct CtrMac {
     ctr: EncryptingKey,
     /// Shared by all files of the vault.
-    mac: Arc<hmac::Key>,
+    mac: Arc<Locked<hmac::Key>>,
 }
 
 impl CtrMac {
     pub(crate) fn new(ctr_key: &[u8; 32], mac_key: &[u8; 32]) -> Self {
         Self {
             ctr: ctr(ctr_key),
-            mac: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, mac_key)),
+            mac: Arc::new(Locked::build(|| hmac::Key::new(hmac::HMAC_SHA256, mac_key))),
         }
     }
 

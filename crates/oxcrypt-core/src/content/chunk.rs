@@ -139,14 +139,12 @@ impl ContentKeys {
     pub(crate) fn new(key: &MasterKey, combo: CipherCombo, backend: Backend) -> Self {
         let header = match (combo, backend) {
             #[cfg(feature = "aws-lc")]
-            (CipherCombo::SivGcm, Backend::AwsLc) => Cipher::AwsGcm(aws_lc::Gcm::new(key.enc())),
-            #[cfg(feature = "aws-lc")]
             (CipherCombo::SivCtrMac, Backend::AwsLc) => {
                 Cipher::AwsCtrMac(aws_lc::CtrMac::new(key.enc(), key.mac()))
             }
-            (CipherCombo::SivGcm, Backend::RustCrypto) => {
-                Cipher::Gcm(rust_crypto::Gcm::new(key.enc()))
-            }
+            // The other backend keeps its key in memory that nobody locks; a header is 40 bytes,
+            // so that which one seals it makes no difference.
+            (CipherCombo::SivGcm, _) => Cipher::Gcm(rust_crypto::Gcm::new(key.enc())),
             (CipherCombo::SivCtrMac, Backend::RustCrypto) => {
                 Cipher::CtrMac(rust_crypto::CtrMac::new(key.enc(), key.mac()))
             }
@@ -160,13 +158,13 @@ impl ContentKeys {
 
     /// The cipher of a file's chunks.
     pub(crate) fn of_file(&self, content_key: &[u8; 32]) -> Cipher {
-        match &self.header {
+        match (&self.header, self.backend) {
             #[cfg(feature = "aws-lc")]
-            Cipher::AwsGcm(_) => Cipher::AwsGcm(aws_lc::Gcm::new(content_key)),
+            (Cipher::AwsCtrMac(vault), _) => Cipher::AwsCtrMac(vault.with_content_key(content_key)),
+            (Cipher::CtrMac(vault), _) => Cipher::CtrMac(vault.with_content_key(content_key)),
             #[cfg(feature = "aws-lc")]
-            Cipher::AwsCtrMac(vault) => Cipher::AwsCtrMac(vault.with_content_key(content_key)),
-            Cipher::Gcm(_) => Cipher::Gcm(rust_crypto::Gcm::new(content_key)),
-            Cipher::CtrMac(vault) => Cipher::CtrMac(vault.with_content_key(content_key)),
+            (_, Backend::AwsLc) => Cipher::AwsGcm(aws_lc::Gcm::new(content_key)),
+            (_, Backend::RustCrypto) => Cipher::Gcm(rust_crypto::Gcm::new(content_key)),
         }
     }
 }

@@ -7,6 +7,7 @@ use aes::cipher::inout::InOutBuf;
 use aes::cipher::{InnerIvInit, KeyInit, StreamCipherCore};
 use aes_gcm::{AeadInOut, Aes256Gcm};
 use hmac::{Hmac, Mac};
+use oxcrypt_secret::Locked;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -62,15 +63,15 @@ impl ChunkCipher for Gcm {
 pub(crate) struct CtrMac {
     ctr: Aes256Enc,
     /// Keyed once and shared by all files; each MAC starts from a copy of this state.
-    mac: Arc<Hmac<Sha256>>,
+    mac: Arc<Locked<Hmac<Sha256>>>,
 }
 
 impl CtrMac {
     pub(crate) fn new(ctr_key: &[u8; 32], mac_key: &[u8; 32]) -> Self {
-        let mac = Hmac::new_from_slice(mac_key).expect("HMAC takes keys of any length");
+        let mac = || Hmac::new_from_slice(mac_key).expect("HMAC takes keys of any length");
         Self {
             ctr: Aes256Enc::new(ctr_key.into()),
-            mac: Arc::new(mac),
+            mac: Arc::new(Locked::build(mac)),
         }
     }
 
@@ -92,7 +93,7 @@ impl CtrMac {
     }
 
     fn tag(&self, nonce: &[u8], context: Context<'_>, cipher: &[u8]) -> [u8; MAC_TAG] {
-        let mut mac = Hmac::clone(&self.mac);
+        let mut mac = Hmac::clone(&**self.mac);
         if let Context::Chunk {
             header_nonce,
             index,
