@@ -25,6 +25,7 @@ use oxcrypt_vfs::{
 
 use crate::attr::{file_attr, file_type, no_node, time_change};
 use crate::errno::errno;
+use crate::meter::Meter;
 use crate::options::MountOptions;
 use crate::pool::Pool;
 
@@ -45,6 +46,7 @@ pub(crate) struct Adapter<S: Store> {
     pub(crate) vfs: Arc<VaultFs<S>>,
     pub(crate) options: MountOptions,
     pub(crate) pool: Pool,
+    pub(crate) meter: Arc<Meter>,
 }
 
 fn fail(e: Error) -> Errno {
@@ -111,6 +113,7 @@ impl<S: Store> Filesystem for Adapter<S> {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.meter.request();
         match self.vfs.lookup(node(parent), name.as_bytes()) {
             Err(e) if e.kind == ErrorKind::NotFound && self.vfs.watches(node(parent)) => {
                 reply.entry(&self.options.negative_ttl, &no_node(), GENERATION);
@@ -124,6 +127,7 @@ impl<S: Store> Filesystem for Adapter<S> {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        self.meter.request();
         match self.vfs.getattr(node(ino)) {
             Ok(attr) => {
                 reply.attr(self.options.ttl_of(&attr), &file_attr(&attr, &self.options));
@@ -150,6 +154,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        self.meter.request();
         let change = SetAttr {
             mode,
             uid,
@@ -167,6 +172,7 @@ impl<S: Store> Filesystem for Adapter<S> {
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        self.meter.request();
         match self.vfs.readlink(node(ino)) {
             Ok(target) => reply.data(&target),
             Err(e) => reply.error(fail(e)),
@@ -183,6 +189,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
+        self.meter.request();
         const FILE_TYPE: u32 = 0o170_000;
         const REGULAR: u32 = 0o100_000;
         // The format knows no devices, fifos and sockets.
@@ -205,6 +212,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         _umask: u32,
         reply: ReplyEntry,
     ) {
+        self.meter.request();
         self.entry(
             self.vfs
                 .mkdir(caller(req), node(parent), name.as_bytes(), mode),
@@ -213,10 +221,12 @@ impl<S: Store> Filesystem for Adapter<S> {
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.meter.request();
         Self::empty(self.vfs.unlink(node(parent), name.as_bytes()), reply);
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.meter.request();
         Self::empty(self.vfs.rmdir(node(parent), name.as_bytes()), reply);
     }
 
@@ -228,6 +238,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         target: &Path,
         reply: ReplyEntry,
     ) {
+        self.meter.request();
         let target = target.as_os_str().as_bytes();
         let name = link_name.as_bytes();
         self.entry(
@@ -246,6 +257,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         flags: fuser::RenameFlags,
         reply: ReplyEmpty,
     ) {
+        self.meter.request();
         let flags = if flags.is_empty() {
             RenameFlags::Replace
         } else if flags == fuser::RenameFlags::RENAME_NOREPLACE {
@@ -271,6 +283,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         newname: &OsStr,
         reply: ReplyEntry,
     ) {
+        self.meter.request();
         self.entry(
             self.vfs
                 .link(node(ino), node(newparent), newname.as_bytes()),
@@ -297,13 +310,17 @@ impl<S: Store> Filesystem for Adapter<S> {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.meter.request();
         REPLY.with_borrow_mut(|buf| {
             let size = (size as usize).min(MAX_READ);
             if buf.len() < size {
                 buf.resize(size, 0);
             }
             match self.vfs.read(node(ino), offset, &mut buf[..size]) {
-                Ok(len) => reply.data(&buf[..len]),
+                Ok(len) => {
+                    self.meter.read(len);
+                    reply.data(&buf[..len]);
+                }
                 Err(e) => reply.error(fail(e)),
             }
         });
@@ -322,6 +339,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         reply: ReplyWrite,
     ) {
         const O_APPEND: i32 = 0o2000;
+        self.meter.request();
         // From the page cache, the kernel already knows where appended bytes belong.
         let cached = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
         let result = if flags.0 & O_APPEND != 0 && !cached && !self.options.writeback {
@@ -330,7 +348,10 @@ impl<S: Store> Filesystem for Adapter<S> {
             self.vfs.write(node(ino), offset, data)
         };
         match result {
-            Ok(()) => reply.written(data.len() as u32),
+            Ok(()) => {
+                self.meter.written(data.len());
+                reply.written(data.len() as u32);
+            }
             Err(e) => reply.error(fail(e)),
         }
     }
@@ -355,6 +376,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
+        self.meter.request();
         let vfs = Arc::clone(&self.vfs);
         self.pool
             .run(move || Self::empty(vfs.fsync(node(ino), datasync), reply));
@@ -379,6 +401,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        self.meter.request();
         let listed = self.vfs.list(node(ino), offset, LIST_ROOM, &mut |item| {
             let name = OsStr::from_bytes(item.name);
             if reply.add(INodeNo(item.ino), item.next, file_type(item.kind), name) {
@@ -401,6 +424,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        self.meter.request();
         let listed = self
             .vfs
             .list_plus(node(ino), offset, LIST_ROOM / 4, &mut |item, entry| {
@@ -436,6 +460,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
+        self.meter.request();
         let vfs = Arc::clone(&self.vfs);
         self.pool
             .run(move || Self::empty(vfs.fsync_dir(node(ino)), reply));
@@ -471,6 +496,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        self.meter.request();
         const O_EXCL: i32 = 0o200;
         const O_TRUNC: i32 = 0o1000;
         let (parent, name) = (node(parent), name.as_bytes());
@@ -516,6 +542,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        self.meter.request();
         const KEEP_SIZE: i32 = 1;
         const PUNCH_HOLE: i32 = 2;
         const ZERO_RANGE: i32 = 16;
@@ -539,6 +566,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         whence: i32,
         reply: ReplyLseek,
     ) {
+        self.meter.request();
         const SEEK_DATA: i32 = 3;
         const SEEK_HOLE: i32 = 4;
         let target = match whence {
@@ -568,6 +596,7 @@ impl<S: Store> Filesystem for Adapter<S> {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        self.meter.request();
         // One reply counts in 32 bits, and a step this long does not keep a reader for long.
         let len = len.min(8 << 20);
         let copied = self

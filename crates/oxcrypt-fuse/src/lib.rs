@@ -7,10 +7,12 @@
 mod attr;
 mod errno;
 mod filesystem;
+mod meter;
 mod options;
 mod pool;
 mod session;
 mod watch;
 
+pub use meter::Meter;
 pub use options::{Access, MountOptions};
 pub use session::{Mount, Unmounter};

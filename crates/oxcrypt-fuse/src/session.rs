@@ -9,6 +9,7 @@ use oxcrypt_store::{Store, Watcher};
 use oxcrypt_vfs::VaultFs;
 
 use crate::filesystem::Adapter;
+use crate::meter::Meter;
 use crate::options::{Access, MountOptions};
 use crate::pool::Pool;
 
@@ -17,6 +18,7 @@ pub struct Mount<S: Store> {
     session: Session<Adapter<S>>,
     vfs: Arc<VaultFs<S>>,
     watcher: Option<Arc<Watcher>>,
+    meter: Arc<Meter>,
 }
 
 /// Ends a mount from another thread.
@@ -40,16 +42,19 @@ impl<S: Store> Mount<S> {
     /// When FUSE is not available or the mount point is not usable.
     pub fn new(vfs: Arc<VaultFs<S>>, mountpoint: &Path, options: MountOptions) -> io::Result<Self> {
         let config = config(&options);
+        let meter = Arc::new(Meter::default());
         let adapter = Adapter {
             vfs: Arc::clone(&vfs),
             options,
             pool: Pool::new()?,
+            meter: Arc::clone(&meter),
         };
         let session = Session::new(adapter, mountpoint, &config)?;
         Ok(Self {
             session,
             vfs,
             watcher: None,
+            meter,
         })
     }
 
@@ -59,6 +64,12 @@ impl<S: Store> Mount<S> {
     pub fn watching(mut self, watcher: Arc<Watcher>) -> Self {
         self.watcher = Some(watcher);
         self
+    }
+
+    /// Counts what the mount is asked for, while it is served.
+    #[must_use]
+    pub fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.meter)
     }
 
     /// A handle that ends this mount.
@@ -75,6 +86,7 @@ impl<S: Store> Mount<S> {
             session,
             vfs,
             watcher,
+            meter: _,
         } = self;
         let watching = match &watcher {
             Some(watcher) => {

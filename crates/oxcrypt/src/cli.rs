@@ -39,6 +39,15 @@ pub(crate) enum Command {
     /// Unmount a vault and forget its keys.
     #[command(visible_alias = "umount")]
     Lock(mount::lock::Args),
+    /// Tell what is mounted and how it does.
+    #[command(visible_alias = "mounts")]
+    Status(mount::status::Args),
+    /// Tell what happened in mounted vaults.
+    Events(mount::events::Args),
+    /// Show the counters of mounted vaults.
+    Stats(mount::status::StatsArgs),
+    /// Run a command with a vault mounted for it.
+    Exec(mount::exec::Args),
     /// List a directory.
     Ls(ls::Args),
     /// Draw a directory and what is below.
@@ -123,6 +132,10 @@ impl Command {
             Self::Mount(_) | Self::Passwd(_) => Ok(()),
             Self::Init(args) => init::run(ctx, args),
             Self::Lock(args) => mount::lock::run(ctx, args),
+            Self::Status(args) => mount::status::run(ctx, args),
+            Self::Events(args) => mount::events::run(ctx, args),
+            Self::Stats(args) => mount::status::stats(ctx, args),
+            Self::Exec(args) => mount::exec::run(ctx, args),
             Self::Ls(args) => ls::run(ctx, args),
             Self::Tree(args) => tree::run(ctx, args),
             Self::Stat(args) => stat::run(ctx, args),

@@ -28,30 +28,51 @@ use clap::Parser;
 use crate::cli::Cli;
 use crate::ctx::Ctx;
 use crate::failure::Failure;
+use crate::mount::helper::Wanted;
 use crate::out::{Out, OutArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    if let Err(e) = secret::hide_variables(&arguments) {
-        return end(&Out::new(&OutArgs::default()), &e);
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let helper = mount::helper::is_meant(&arguments);
+    if helper {
+        match mount::helper::words(&arguments) {
+            Ok(Wanted::Mount(words)) => arguments = words,
+            Ok(Wanted::Nothing) => return ExitCode::SUCCESS,
+            Err(e) => return end(&Out::new(&OutArgs::default()), &e, helper),
+        }
     }
-    let cli = Cli::parse_from(arguments);
-    let out = Out::new(&cli.out);
+    if let Err(e) = secret::hide_variables(&arguments) {
+        return end(&Out::new(&OutArgs::default()), &e, helper);
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(e) if helper => {
+            let _ = e.print();
+            return ExitCode::from(1);
+        }
+        Err(e) => e.exit(),
+    };
+    let mut out = cli.out.clone();
     let config = match config::Config::load() {
         Ok(config) => config,
-        Err(e) => return end(&out, &e),
+        Err(e) => return end(&Out::new(&out), &e, helper),
     };
-    let ctx = Ctx::new(out, config);
+    out.configured(config.defaults.color.as_deref());
+    let ctx = Ctx::new(Out::new(&out), config);
     match cli.command.run(&ctx).and_then(|()| ctx.out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => end(&ctx.out, &e),
+        Err(e) => end(&ctx.out, &e, helper),
     }
 }
 
-fn end(out: &Out, failure: &Failure) -> ExitCode {
+fn end(out: &Out, failure: &Failure, helper: bool) -> ExitCode {
     out.failure(failure);
-    ExitCode::from(failure.code())
+    ExitCode::from(if helper {
+        mount::helper::code(failure)
+    } else {
+        failure.code()
+    })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Serialize, Serializer};
 
-use crate::failure::{Failure, Host, Result};
+use crate::failure::{Failure, Result};
 
 /// Whether to use colours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -44,6 +44,19 @@ pub(crate) struct OutArgs {
         help_heading = "Output"
     )]
     pub(crate) color: Color,
+}
+
+impl OutArgs {
+    /// Takes what the configuration says, where the command line says nothing.
+    pub(crate) fn configured(&mut self, color: Option<&str>) {
+        if self.color == Color::Auto {
+            self.color = match color {
+                Some("always") => Color::Always,
+                Some("never") => Color::Never,
+                _ => Color::Auto,
+            };
+        }
+    }
 }
 
 /// The two streams of the command.
@@ -96,11 +109,21 @@ impl Out {
 
     /// Bytes as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
-        self.stream().write_all(bytes).what("standard output")
+        Self::written(self.stream().write_all(bytes))
     }
 
     pub(crate) fn flush(&self) -> Result<()> {
-        self.stream().flush().what("standard output")
+        Self::written(self.stream().flush())
+    }
+
+    fn written(done: std::io::Result<()>) -> Result<()> {
+        done.map_err(|e| {
+            if e.kind() == std::io::ErrorKind::BrokenPipe {
+                // Whoever reads has seen enough, as `head` does.
+                return Failure::told(crate::exit::Exit::Interrupted);
+            }
+            Failure::io(&e).at("standard output")
+        })
     }
 
     fn stream(&self) -> std::sync::MutexGuard<'_, std::io::BufWriter<std::io::Stdout>> {

@@ -86,9 +86,25 @@ pub(crate) struct Options {
     /// Forbid running programs from the vault.
     #[arg(long)]
     pub(crate) noexec: bool,
+    /// Write the log to this file; OXCRYPT_LOG says how much, as in info.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Lines of text, or of JSON.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
     /// Honour set-user-id programs in the vault.
     #[arg(long, hide = true)]
     pub(crate) suid: bool,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 fn parse_octal(text: &str) -> std::result::Result<u32, String> {
@@ -210,6 +226,7 @@ impl Options {
             (self.no_writeback, "--no-writeback"),
             (self.noexec, "--noexec"),
             (self.suid, "--suid"),
+            (self.log_format == LogFormat::Json, "--log-format=json"),
         ];
         words.extend(
             flags
@@ -233,6 +250,14 @@ impl Options {
             if let Some(value) = value {
                 words.push(format!("--{name}={value}").into());
             }
+        }
+        if let Some(file) = &self.log_file {
+            words.push("--log-file".into());
+            words.push(
+                std::path::absolute(file)
+                    .unwrap_or_else(|_| file.clone())
+                    .into(),
+            );
         }
         words
     }

@@ -1,31 +1,207 @@
 //! `lock`: unmount and forget the keys, in bounded time.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
+use serde::Serialize;
 
+use super::control::{self, How};
+use super::live::Live;
 use super::table::{self, Mounted};
+use super::{busy, hooks};
 use crate::ctx::Ctx;
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
+use crate::out::Text;
 
 /// Arguments of `lock`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Where it is mounted.
-    mountpoint: PathBuf,
+    /// Where it is mounted, or the vault: its directory or @NAME.
+    #[arg(value_name = "MOUNTPOINT|VAULT|@NAME", required_unless_present = "all")]
+    what: Option<OsString>,
+    /// All vaults of this user.
+    #[arg(long, conflicts_with = "what")]
+    all: bool,
+    /// Even while programs use it: they get errors from then on. Written data is kept.
+    #[arg(long, conflicts_with = "lazy")]
+    force: bool,
+    /// Take it out of sight at once; its keys are forgotten when the last program lets go.
+    #[arg(long)]
+    lazy: bool,
+    /// Give up after this long.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    timeout: Duration,
 }
 
-pub(crate) fn run(_ctx: &Ctx, args: &Args) -> Result<()> {
-    let point = crate::target::absolute(&args.mountpoint)?;
-    match table::at(&point)? {
-        Some(mount) => unmount(&mount.point, UnmountFlags::empty()),
-        None => Err(Failure::new(
-            Exit::Mount,
-            format!("no vault is mounted at {}", point.display()),
-        )),
+#[derive(Serialize)]
+struct Line {
+    schema: &'static str,
+    mountpoint: Text,
+    vault: Text,
+    locked: bool,
+}
+
+pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
+    let how = match (args.force, args.lazy) {
+        (true, _) => How::Forcibly,
+        (_, true) => How::Lazily,
+        _ => How::Gently,
+    };
+    let mut failure: Option<Failure> = None;
+    for mount in chosen(ctx, args)? {
+        let locked = lock(&mount, how, args.timeout);
+        if ctx.out.json {
+            ctx.out.object(&Line {
+                schema: "oxcrypt.lock/1",
+                mountpoint: Text::from(mount.point.as_path()),
+                vault: Text::from(mount.vault.as_path()),
+                locked: locked.is_ok(),
+            })?;
+        } else if locked.is_ok() {
+            ctx.out.note(format!("Locked {}.", mount.point.display()));
+        }
+        if let Err(e) = locked
+            && let Some(before) = failure.replace(e)
+        {
+            ctx.out.failure(&before);
+        }
     }
+    failure.map_or(Ok(()), Err)
+}
+
+fn chosen(ctx: &Ctx, args: &Args) -> Result<Vec<Mounted>> {
+    let mounts = table::mounts()?;
+    let own = rustix::process::geteuid();
+    if args.all {
+        let ours = |m: &Mounted| own.is_root() || m.uid == Some(own.as_raw());
+        return Ok(mounts.into_iter().filter(ours).collect());
+    }
+    let word = args.what.clone().unwrap_or_default();
+    find(ctx, mounts, &word)
+}
+
+/// The mounts that a word means: a mount point, a vault, or the `@name` of one.
+pub(super) fn find(ctx: &Ctx, mounts: Vec<Mounted>, word: &OsString) -> Result<Vec<Mounted>> {
+    let (path, _) = crate::target::locate(word, &ctx.config)?;
+    let absolute = crate::target::absolute(&path)?;
+    // A mount that does not answer cannot be made canonical, so the name as given counts as well.
+    let real = path.canonicalize().unwrap_or_else(|_| absolute.clone());
+    let is_meant = |m: &Mounted| {
+        [&absolute, &real]
+            .into_iter()
+            .any(|p| *p == m.point || *p == m.vault)
+    };
+    let found: Vec<Mounted> = mounts.into_iter().filter(is_meant).collect();
+    if found.is_empty() {
+        return Err(Failure::new(
+            Exit::Mount,
+            format!(
+                "no vault is mounted at {}, and none of this name is mounted",
+                path.display()
+            ),
+        )
+        .hint("`oxcrypt mounts` shows what is mounted"));
+    }
+    Ok(found)
+}
+
+/// Ends a mount, and waits until its process is gone.
+fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
+    let end = Instant::now() + timeout;
+    let left = || {
+        end.saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(100))
+    };
+    if mount.is_stale() {
+        return detach(mount);
+    }
+    let pid = control::status(mount).ok().map(|status| status.pid);
+    let asked = if control::is_there(mount) {
+        control::lock_from_outside(mount, how, left())
+    } else {
+        // Of another user, or older than its socket: the kernel decides.
+        let flags = match how {
+            How::Gently => UnmountFlags::empty(),
+            How::Lazily | How::Forcibly => UnmountFlags::DETACH,
+        };
+        unmount(&mount.point, flags)
+    };
+    match asked {
+        Ok(()) => {}
+        Err(e) if e.exit == Exit::Busy => return Err(told_by_whom(mount)),
+        Err(e) if e.exit == Exit::Timeout && how == How::Forcibly => {
+            detach(mount)?;
+            kill(pid);
+        }
+        Err(e) => return Err(e),
+    }
+    if how == How::Lazily {
+        return Ok(());
+    }
+    let is_gone = || {
+        let mounted = table::at(&mount.point).ok().flatten();
+        mounted.is_none_or(|m| (m.major, m.minor) != (mount.major, mount.minor))
+            && pid.is_none_or(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    };
+    while !is_gone() {
+        if Instant::now() >= end {
+            let text = format!("{} is not locked after {timeout:?}", mount.point.display());
+            return Err(Failure::new(Exit::Timeout, text).hint("`--force` ends it"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn kill(pid: Option<u32>) {
+    let pid = pid.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+fn told_by_whom(mount: &Mounted) -> Failure {
+    let point = mount.point.display();
+    let mut failure = Failure::new(Exit::Busy, format!("{point} is in use")).hint(format!(
+        "close these programs, or: oxcrypt lock --force {point}"
+    ));
+    failure.holders = busy::holders(mount);
+    failure
+}
+
+/// In the mount's own process: hook, unmount, and the note that it was on purpose.
+pub(super) fn from_inside(live: &Live, how: How) -> Result<()> {
+    if let Some(command) = &live.before_lock {
+        hooks::before_lock(live, command);
+    }
+    let flags = match how {
+        How::Gently => UnmountFlags::empty(),
+        How::Lazily | How::Forcibly => {
+            // What the kernel still holds for the vault goes there first.
+            if let Ok(dir) = std::fs::File::open(&live.point) {
+                let _ = rustix::fs::syncfs(&dir);
+            }
+            UnmountFlags::DETACH
+        }
+    };
+    live.ending.store(true, Ordering::Release);
+    let done = unmount(&live.point, flags);
+    if let Err(e) = &done {
+        live.ending.store(false, Ordering::Release);
+        live.events.say("lock_failed", Some(e.message.clone()));
+    }
+    done
+}
+
+/// Ends the process of a mount that was taken out of sight: its users get errors from then on.
+pub(super) fn end_process(live: &Live) -> ! {
+    live.fs.stop();
+    std::process::exit(0);
 }
 
 /// Takes a mount out of the tree at once; it ends when nobody uses it any more.
@@ -38,7 +214,8 @@ pub(super) fn unmount(point: &Path, flags: UnmountFlags) -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return rustix::mount::unmount(point, flags | UnmountFlags::NOFOLLOW).host(point);
     }
-    let mut command = Command::new("fusermount3");
+    let program = std::env::var_os("FUSERMOUNT_PATH").unwrap_or_else(|| "fusermount3".into());
+    let mut command = Command::new(&program);
     command.arg("-u");
     if flags.contains(UnmountFlags::DETACH) {
         command.arg("-z");
@@ -48,7 +225,7 @@ pub(super) fn unmount(point: &Path, flags: UnmountFlags) -> Result<()> {
         .arg(point)
         .stdin(Stdio::null())
         .output()
-        .what("fusermount3")?;
+        .host(&PathBuf::from(&program))?;
     if done.status.success() {
         return Ok(());
     }

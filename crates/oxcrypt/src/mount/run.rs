@@ -1,18 +1,18 @@
 //! `mount`: unlock, mount, serve.
 
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use oxcrypt_fuse::Mount;
 use oxcrypt_store::{LocalStore, Store, Watcher};
 use oxcrypt_vault::{Backups, MASTERKEY_FILE, Unlocked, keep_copy};
-use oxcrypt_vfs::LogEvents;
 
 use super::args::Args;
-use super::{claim, daemon, table};
+use super::live::{EventLog, Live, Sink};
+use super::{claim, control, daemon, hooks, idle, logging, signals, table};
 use crate::ctx::Ctx;
 use crate::exit::Exit;
 use crate::failure::{At, Failure, Host, Result};
@@ -84,11 +84,7 @@ fn mountpoint(args: &Args, target: &Target) -> Result<PathBuf> {
         Failure::usage("where to mount it?")
             .hint("name a directory, or set mountpoint in the configuration")
     })?;
-    let lost = std::fs::metadata(&point)
-        .is_err_and(|e| e.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error()));
-    if lost {
-        clean_up(&point)?;
-    }
+    clean_up(&point)?;
     let point = point.canonicalize().host(&point)?;
     if !point.is_dir() {
         return Err(Failure::usage(format!(
@@ -106,13 +102,16 @@ fn mountpoint(args: &Args, target: &Target) -> Result<PathBuf> {
     Ok(point)
 }
 
-/// Takes away what a mount left whose process is gone.
+/// Takes away what mounts left whose processes are gone.
 fn clean_up(point: &Path) -> Result<()> {
     let point = crate::target::absolute(point)?;
-    match table::at(&point)? {
-        Some(mount) if mount.is_stale() => super::lock::detach(&mount),
-        _ => Ok(()),
+    while let Some(mount) = table::at(&point)? {
+        if !mount.is_stale() {
+            break;
+        }
+        super::lock::detach(&mount)?;
     }
+    Ok(())
 }
 
 /// The command line of the background process: nothing secret is in it.
@@ -140,37 +139,45 @@ fn serve(
     } else {
         Some(claim::exclusive(target)?)
     };
+    logging::start(options, ctx.out.verbose)?;
     if rustix::process::geteuid().is_root() {
         // The kernel has applied the caller's umask already; ours must not cut modes again.
         rustix::process::umask(rustix::fs::Mode::empty());
     }
-    let fs = open::file_system(unlocked, options.vfs(), Box::new(LogEvents))?;
+    let events = Arc::new(EventLog::default());
+    let sink = Box::new(Sink(Arc::clone(&events)));
+    let fs = open::file_system(unlocked, options.vfs(), sink)?;
     let watcher = watch(&fs);
-    let before = std::fs::metadata(point).host(point)?.dev();
-    let mut mount = Mount::new(fs, point, options.transport(&target.path))
+    let mut mount = Mount::new(Arc::clone(&fs), point, options.transport(&target.path))
         .map_err(|e| cannot_mount(&e, point))?;
     if let Some(watcher) = watcher {
         mount = mount.watching(watcher);
     }
-    let mut unmounter = mount.unmounter();
-    let mut signals = signal_hook::iterator::Signals::new([
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-    ])
-    .what("signals")?;
-    let handle = signals.handle();
-    let ender = std::thread::spawn(move || {
-        for _ in &mut signals {
-            if let Err(e) = unmounter.unmount() {
-                eprintln!("oxcrypt: cannot unmount: {e}");
-            }
-        }
+    let (point, vault) = (point.to_owned(), target.path.clone());
+    let live = Arc::new(Live::new(point, vault, options, fs, mount.meter(), events));
+    let server = table::at(&live.point)?.map(|mounted| control::listen(&live, &mounted));
+    let server = server.transpose().unwrap_or_else(|e| {
+        // The mount works without; only `status` and the hooks do not.
+        ctx.out.warn(format!("no control socket: {}", e.message));
+        None
     });
-    announce(ctx, args, point, before);
+    let signals = signals::handle(&live)?;
+    announce(ctx, args, &live);
+    idle::watch(&live);
     let served = mount.serve();
-    handle.close();
-    let _ = ender.join();
+    live.ending.store(true, Ordering::Release);
+    live.events.say("locked", None);
+    live.events.end();
+    if args.foreground {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    }
+    if let Some(server) = server {
+        server.end();
+    }
     drop(claim);
+    if signals.was_forced() {
+        return Err(Failure::interrupted());
+    }
     served.map_err(|e| {
         Failure::new(
             Exit::Mount,
@@ -179,7 +186,7 @@ fn serve(
     })
 }
 
-fn cannot_mount(error: &std::io::Error, point: &Path) -> Failure {
+pub(super) fn cannot_mount(error: &std::io::Error, point: &Path) -> Failure {
     let failure = Failure::new(
         Exit::Mount,
         format!("cannot mount at {}: {error}", point.display()),
@@ -204,26 +211,44 @@ fn watch(fs: &Arc<Fs>) -> Option<Arc<Watcher>> {
 }
 
 /// Tells whoever waits that the mount answers, as soon as it does.
-fn announce(ctx: &Ctx, args: &Args, point: &Path, before: u64) {
-    let (point, child) = (point.to_owned(), args.daemon_child);
-    if args.foreground {
-        ctx.out.note(format!("Mounted at {}.", point.display()));
-    }
+fn announce(ctx: &Ctx, args: &Args, live: &Arc<Live>) {
+    let (child, foreground) = (args.daemon_child, args.foreground);
+    let (notify_fd, hook) = (args.notify_fd, args.options.on_unlock.clone());
+    let quiet = ctx.out.quiet || ctx.out.json;
+    let live = Arc::clone(live);
     std::thread::spawn(move || {
-        if !wait_for_mount(&point, before) || !child {
+        if !wait_for_mount(&live.point) {
             return;
         }
-        if let Err(e) = daemon::report_ready() {
-            eprintln!("oxcrypt: {e}");
+        live.events.say("unlocked", None);
+        let told = if child {
+            daemon::report_ready()
+        } else {
+            Ok(())
+        };
+        if let Err(e) = told {
+            tracing::error!(error = %e, "cannot report to the parent process");
+        }
+        if foreground {
+            if !quiet {
+                eprintln!("Mounted at {}.", live.point.display());
+            }
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        }
+        if let Some(fd) = notify_fd {
+            let _ = std::fs::write(format!("/proc/self/fd/{fd}"), b"\n");
+        }
+        if let Some(line) = hook {
+            hooks::on_unlock(&live, &line);
         }
     });
 }
 
 /// Whether the mount answers for its root directory.
-fn wait_for_mount(point: &Path, before: u64) -> bool {
+fn wait_for_mount(point: &Path) -> bool {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(30) {
-        if std::fs::metadata(point).is_ok_and(|m| m.dev() != before) {
+        if std::fs::metadata(point).is_ok() {
             return true;
         }
         std::thread::sleep(Duration::from_millis(2));

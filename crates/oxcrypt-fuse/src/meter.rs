@@ -1,0 +1,43 @@
+//! What a mount was asked for. Answered from the kernel's caches, a request does not arrive here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of one mount.
+#[derive(Debug, Default)]
+pub struct Meter {
+    requests: AtomicU64,
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Meter {
+    /// Requests so far: those that programs cause, not the kernel's own bookkeeping.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of cleartext handed to the kernel.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of cleartext taken from the kernel.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn written(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}

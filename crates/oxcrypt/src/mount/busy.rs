@@ -1,0 +1,68 @@
+//! Who keeps a mount busy: working directories, roots, programs, open and mapped files.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::table::Mounted;
+use crate::failure::Holder;
+
+/// All processes that can be looked into (one's own; all as root).
+pub(crate) fn holders(mount: &Mounted) -> Vec<Holder> {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let device = rustix::fs::makedev(mount.major, mount.minor);
+    let mut found: Vec<Holder> = processes
+        .flatten()
+        .filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let why = reason(&entry.path(), device, mount)?;
+            let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            let comm = comm.trim_end().to_owned();
+            Some(Holder { pid, comm, why })
+        })
+        .collect();
+    found.sort_by_key(|holder| holder.pid);
+    found
+}
+
+fn reason(process: &Path, device: u64, mount: &Mounted) -> Option<&'static str> {
+    let mount_device = format!("{:02x}:{:02x}", mount.major, mount.minor);
+    let on = |name: &str| is_on(&process.join(name), device, &mount.point);
+    if on("cwd") {
+        return Some("cwd");
+    }
+    if on("root") {
+        return Some("root");
+    }
+    if on("exe") {
+        return Some("exe");
+    }
+    if let Ok(files) = std::fs::read_dir(process.join("fd"))
+        && files
+            .flatten()
+            .any(|fd| is_on(&fd.path(), device, &mount.point))
+    {
+        return Some("fd");
+    }
+    let maps = std::fs::read_to_string(process.join("maps")).ok()?;
+    let mapped = maps
+        .lines()
+        .any(|line| line.split_whitespace().nth(3) == Some(&mount_device));
+    mapped.then_some("map")
+}
+
+/// Whether the link leads into the mount. The name is looked at first, so that nothing has to be
+/// asked of a mount that may not answer.
+fn is_on(link: &Path, device: u64, point: &Path) -> bool {
+    let Ok(target) = std::fs::read_link(link) else {
+        return false;
+    };
+    if target.starts_with(point) {
+        return true;
+    }
+    // A file that was moved out of sight, or seen from another root.
+    target.is_absolute()
+        && target.to_string_lossy().ends_with(" (deleted)")
+        && std::fs::metadata(link).is_ok_and(|meta| meta.dev() == device)
+}

@@ -1,0 +1,276 @@
+//! Asking the process of a mount: a socket in the runtime directory, for its user and root only.
+//! One line of JSON each way; `events` answers with many.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::live::{Live, Record, Status};
+use super::table::Mounted;
+use super::{lock, runtime};
+use crate::exit::Exit;
+use crate::failure::{Failure, Host, Result};
+
+/// Longest request and answer; an answer holds numbers and two paths.
+const MAX_LINE: u64 = 64 * 1024;
+/// Connections served at the same time.
+const MAX_CONNECTIONS: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(crate) enum Ask {
+    Status,
+    Events {
+        since: u64,
+        follow: bool,
+    },
+    /// Runs the hook and unmounts.
+    Lock {
+        how: How,
+    },
+}
+
+/// How to unmount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum How {
+    /// Only if nobody uses it.
+    Gently,
+    /// Out of sight at once; ends with its last user.
+    Lazily,
+    /// Out of sight at once, and the process ends.
+    Forcibly,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+enum Answer {
+    Status(Status),
+    Done,
+    Failed { exit: u8, message: String },
+}
+
+fn path_of(major: u32, minor: u32) -> Result<PathBuf> {
+    Ok(runtime::dir()?.join(format!("mount-{major}-{minor}.sock")))
+}
+
+/// The listening socket of a mount; its file goes with it.
+pub(super) struct Server {
+    path: PathBuf,
+    open: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Ends it when those who asked have their answers, in bounded time.
+    pub(super) fn end(self) {
+        let start = Instant::now();
+        while self.open.load(Ordering::Acquire) > 0 && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Listens for the mount of this process.
+pub(super) fn listen(live: &Arc<Live>, mount: &Mounted) -> Result<Server> {
+    let path = path_of(mount.major, mount.minor)?;
+    // What an earlier process left; device numbers are used again.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).host(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).host(&path)?;
+    let live = Arc::clone(live);
+    let open = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&open);
+    std::thread::Builder::new()
+        .name("oxcrypt-control".into())
+        .stack_size(256 * 1024)
+        .spawn(move || serve(&live, &listener, &counter))
+        .what("the control thread")?;
+    Ok(Server { path, open })
+}
+
+fn serve(live: &Arc<Live>, listener: &UnixListener, open: &Arc<AtomicUsize>) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { continue };
+        if !is_welcome(&stream) || open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
+            continue;
+        }
+        let (live, open) = (Arc::clone(live), Arc::clone(open));
+        open.fetch_add(1, Ordering::AcqRel);
+        let counted = Arc::clone(&open);
+        let started = std::thread::Builder::new()
+            .stack_size(256 * 1024)
+            .spawn(move || {
+                // A peer that went away has nothing to be told.
+                let _ = answer(&live, &stream);
+                open.fetch_sub(1, Ordering::AcqRel);
+            });
+        if started.is_err() {
+            counted.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Only this user and root.
+fn is_welcome(stream: &UnixStream) -> bool {
+    rustix::net::sockopt::socket_peercred(stream)
+        .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
+}
+
+fn answer(live: &Arc<Live>, stream: &UnixStream) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(MAX_LINE)).read_line(&mut line)?;
+    match serde_json::from_str(&line) {
+        Ok(Ask::Status) => send(stream, &Answer::Status(live.status())),
+        Ok(Ask::Events { since, follow }) => events(live, stream, since, follow),
+        Ok(Ask::Lock { how }) => {
+            let answer = match lock::from_inside(live, how) {
+                Ok(()) => Answer::Done,
+                Err(e) => Answer::Failed {
+                    exit: e.code(),
+                    message: e.message,
+                },
+            };
+            send(stream, &answer)?;
+            if how == How::Forcibly && live.is_ending() {
+                lock::end_process(live);
+            }
+            Ok(())
+        }
+        Err(_) => send(
+            stream,
+            &Answer::Failed {
+                exit: Exit::Usage.code(),
+                message: "not understood".into(),
+            },
+        ),
+    }
+}
+
+fn events(live: &Live, stream: &UnixStream, mut since: u64, follow: bool) -> std::io::Result<()> {
+    if !follow {
+        return live
+            .events
+            .since(since)
+            .iter()
+            .try_for_each(|record| send(stream, record));
+    }
+    while let Some(records) = live.events.wait(since, Duration::from_secs(30)) {
+        for record in records {
+            since = record.seq + 1;
+            send(stream, &record)?;
+        }
+        if live.is_ending() && live.events.since(since).is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn send(mut stream: &UnixStream, value: &impl Serialize) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+fn connect(mount: &Mounted, ask: Ask) -> Result<UnixStream> {
+    let path = path_of(mount.major, mount.minor)?;
+    let stream = UnixStream::connect(&path).host(&path)?;
+    if !is_welcome(&stream) {
+        return Err(Failure::new(Exit::Permission, "another user listens there").at(path.display()));
+    }
+    stream.set_read_timeout(Some(PATIENCE)).host(&path)?;
+    send(&stream, &ask).host(&path)?;
+    Ok(stream)
+}
+
+fn ask(mount: &Mounted, what: Ask, patience: Duration) -> Result<Answer> {
+    let stream = connect(mount, what)?;
+    stream
+        .set_read_timeout(Some(patience))
+        .what("the control socket")?;
+    let mut line = String::new();
+    BufReader::new(stream.take(MAX_LINE))
+        .read_line(&mut line)
+        .map_err(|e| {
+            let late = matches!(
+                e.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+            );
+            if late {
+                return Failure::new(Exit::Timeout, "the mount's process does not answer");
+            }
+            Failure::io(&e).at("the control socket")
+        })?;
+    serde_json::from_str(&line)
+        .map_err(|_| Failure::new(Exit::Other, "the mount's process gave no answer"))
+}
+
+/// What the process of a mount says about itself.
+pub(crate) fn status(mount: &Mounted) -> Result<Status> {
+    match ask(mount, Ask::Status, PATIENCE)? {
+        Answer::Status(status) => Ok(status),
+        _ => Err(Failure::new(
+            Exit::Other,
+            "the mount's process gave another answer",
+        )),
+    }
+}
+
+/// Asks the process of a mount to end it.
+pub(crate) fn lock_from_outside(mount: &Mounted, how: How, patience: Duration) -> Result<()> {
+    match ask(mount, Ask::Lock { how }, patience)? {
+        Answer::Done => Ok(()),
+        Answer::Failed { exit, message } => {
+            let exit = if exit == Exit::Busy.code() {
+                Exit::Busy
+            } else {
+                Exit::Mount
+            };
+            Err(Failure::new(exit, message))
+        }
+        Answer::Status(_) => Err(Failure::new(
+            Exit::Other,
+            "the mount's process gave another answer",
+        )),
+    }
+}
+
+/// Whether a process listens for this mount at all.
+pub(crate) fn is_there(mount: &Mounted) -> bool {
+    path_of(mount.major, mount.minor).is_ok_and(|path| UnixStream::connect(path).is_ok())
+}
+
+/// Calls `visit` with each event.
+pub(crate) fn follow(
+    mount: &Mounted,
+    follow: bool,
+    visit: &mut dyn FnMut(&Record) -> Result<()>,
+) -> Result<()> {
+    let stream = connect(mount, Ask::Events { since: 0, follow })?;
+    if follow {
+        stream.set_read_timeout(None).what("the control socket")?;
+    }
+    for line in BufReader::new(stream).lines() {
+        let line = line.what("the control socket")?;
+        if let Ok(record) = serde_json::from_str(&line) {
+            visit(&record)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,393 @@
+//! Mounted vaults: the daemon, its end, who is told what.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::schema::check_lines;
+use support::{Ox, PASSPHRASE, can_mount};
+
+const PW: &str = "--password-file pw";
+
+/// A vault with two directories to mount it at. Whatever is left mounted goes at the end.
+struct Bed(Ox);
+
+impl Bed {
+    fn new() -> Option<Self> {
+        if !can_mount() {
+            return None;
+        }
+        let ox = Ox::new();
+        ox.vault();
+        for name in ["m", "m2"] {
+            std::fs::create_dir(ox.path(name)).unwrap();
+        }
+        Some(Self(ox))
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for name in ["m", "m2"] {
+            let point = self.0.path(name);
+            if is_mounted(&point) {
+                let _ = self
+                    .0
+                    .words(&["lock".as_ref(), "--force".as_ref(), point.as_os_str()]);
+            }
+        }
+    }
+}
+
+fn is_mounted(point: &Path) -> bool {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    table
+        .lines()
+        .any(|line| line.split(' ').nth(4) == point.to_str())
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "not in time: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn status(ox: &Ox) -> serde_json::Value {
+    let done = ox.run("--json status v").good();
+    check_lines(&done.out).remove(0)["mounts"][0].clone()
+}
+
+fn sit_in(dir: &Path) -> Child {
+    Command::new("sleep")
+        .arg("600")
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn mount_use_lock() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    assert_eq!(
+        std::fs::read_to_string(ox.path("m/docs/hello.txt")).unwrap(),
+        "hello\n"
+    );
+    std::fs::write(ox.path("m/docs/new"), "written through the mount").unwrap();
+    let state = status(ox);
+    assert_eq!(state["state"], "live");
+    let pid = state["pid"].as_u64().unwrap();
+    for file in ["environ", "cmdline"] {
+        let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&text).contains(PASSPHRASE));
+    }
+    // The truth is the kernel's table, also for other programs.
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(table.contains(" - fuse.oxcrypt "), "{table}");
+    ox.run("lock v").good();
+    assert!(!is_mounted(&ox.path("m")));
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    ox.run("lock m").failed(6, "no vault is mounted");
+    let read = ox.run(&format!("cat v /docs/new {PW}")).good();
+    assert_eq!(read.out, "written through the mount");
+}
+
+#[test]
+fn every_source_mounts() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("recovery show v --out words {PW}")).good();
+    let words = std::fs::read_to_string(ox.path("words")).unwrap();
+    ox.write("raw", oxcrypt_core::recovery::decode(&words).unwrap().raw());
+    for source in [
+        "--password-file pw",
+        "--password-command cat --password-command pw",
+        "--password-stdin",
+        "--password-env MY_PASSPHRASE",
+        "--recovery-key-file words",
+        "--masterkey-file raw",
+    ] {
+        let line = format!("mount v m {source}");
+        let mut command = ox.command(&line.split(' ').collect::<Vec<_>>());
+        command.stdin(std::fs::File::open(ox.path("pw")).unwrap());
+        if source.contains("-env") {
+            command.env("MY_PASSPHRASE", PASSPHRASE);
+        }
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{source}: {done:?}");
+        let pid = status(ox)["pid"].as_u64().unwrap();
+        for file in ["environ", "cmdline"] {
+            let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            assert!(
+                !String::from_utf8_lossy(&text).contains(PASSPHRASE),
+                "{source} {file}"
+            );
+        }
+        ox.run("lock m").good();
+    }
+    ox.write("wrong", "wrong");
+    ox.run("mount v m --password-file wrong")
+        .failed(3, "wrong passphrase");
+    assert!(!is_mounted(&ox.path("m")));
+}
+
+#[test]
+fn a_busy_mount_names_who_and_force_ends_it() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    let child = sit_in(&ox.path("m/docs"));
+    let done = ox.run("lock m").failed(9, "in use");
+    assert!(done.err.contains(&child.id().to_string()), "{}", done.err);
+    assert!(done.err.contains("lock --force"), "{}", done.err);
+    let json = ox.run("--json lock m").ended(9);
+    let lines = check_lines(&json.out);
+    let error = lines.last().unwrap();
+    assert_eq!(
+        (error["code"].as_str(), error["exit"].as_u64()),
+        (Some("busy"), Some(9))
+    );
+    assert_eq!(error["pids"][0]["pid"].as_u64(), Some(child.id().into()));
+    // What was written before is kept.
+    std::fs::write(ox.path("m/docs/late"), "kept").unwrap();
+    let start = Instant::now();
+    ox.run("lock --force m").good();
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(!is_mounted(&ox.path("m")));
+    assert_eq!(ox.run(&format!("cat v /docs/late {PW}")).good().out, "kept");
+    end(child);
+}
+
+#[test]
+fn a_lazy_lock_ends_with_the_last_user() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    let pid = status(ox)["pid"].as_u64().unwrap();
+    let child = sit_in(&ox.path("m"));
+    ox.run("lock --lazy m").good();
+    assert!(!is_mounted(&ox.path("m")));
+    assert!(Path::new(&format!("/proc/{pid}")).exists());
+    end(child);
+    until("the process ends", || {
+        !Path::new(&format!("/proc/{pid}")).exists()
+    });
+}
+
+#[test]
+fn one_writer_and_any_number_of_readers() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    ox.run(&format!("mount v m2 {PW}"))
+        .failed(9, "is mounted at");
+    ox.run(&format!("mount v m {PW}")).failed(9, "already");
+    ox.run(&format!("check v --fix-safe {PW}"))
+        .failed(9, "is mounted at");
+    ox.run(&format!("check v {PW}")).good();
+    ox.run(&format!("mount v m2 --ro {PW}")).good();
+    let refused = std::fs::write(ox.path("m2/x"), "").unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    ox.run("lock m2").good();
+    ox.run(&format!("mount v m2 --shared {PW}")).good();
+    ox.run("lock v").good();
+    assert!(!is_mounted(&ox.path("m")) && !is_mounted(&ox.path("m2")));
+}
+
+#[test]
+fn idle_locks_but_never_with_open_files() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m --idle 1s {PW}")).good();
+    let open = std::fs::File::open(ox.path("m/docs/hello.txt")).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(is_mounted(&ox.path("m")));
+    let events = ox.run("--json events m").good();
+    let told = check_lines(&events.out);
+    let failed: Vec<_> = told.iter().filter(|e| e["kind"] == "lock_failed").collect();
+    assert_eq!(failed.len(), 1, "{}", events.out);
+    let text = failed[0]["text"].as_str().unwrap();
+    assert!(text.contains(&std::process::id().to_string()), "{text}");
+    drop(open);
+    until("locked when idle", || !is_mounted(&ox.path("m")));
+}
+
+#[test]
+fn a_killed_process_is_cleaned_up_at_the_next_mount() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    std::fs::write(ox.path("m/before"), "safe").unwrap();
+    std::fs::File::open(ox.path("m/before"))
+        .unwrap()
+        .sync_all()
+        .unwrap();
+    let pid = status(ox)["pid"].as_u64().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    until("gone", || !Path::new(&format!("/proc/{pid}")).exists());
+    let done = ox.run("--json mounts v").good();
+    assert!(done.out.contains("\"stale\""), "{}", done.out);
+    check_lines(&done.out);
+    ox.run(&format!("mount v m {PW}")).good();
+    assert_eq!(
+        std::fs::read_to_string(ox.path("m/before")).unwrap(),
+        "safe"
+    );
+    ox.run("lock m").good();
+    // Locking takes a dead mount away as well.
+    ox.run(&format!("mount v m {PW}")).good();
+    let pid = status(ox)["pid"].as_u64().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    until("gone", || !Path::new(&format!("/proc/{pid}")).exists());
+    ox.run("lock m").good();
+    assert!(!is_mounted(&ox.path("m")));
+}
+
+#[test]
+fn foreground_ends_in_order_with_a_signal() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    for signal in ["-INT", "-TERM"] {
+        let mut child = ox
+            .command(&["mount", "v", "m", "--foreground", "--password-file", "pw"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until("mounted", || {
+            is_mounted(&ox.path("m")) && ox.path("m/docs").exists()
+        });
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+        assert!(!is_mounted(&ox.path("m")));
+    }
+}
+
+#[test]
+fn hooks_run_around_the_mount() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    let words = [
+        "mount",
+        "v",
+        "m",
+        "--password-file",
+        "pw",
+        "--on-unlock",
+        "sh -c 'ls $OXCRYPT_MOUNTPOINT > $HOME/unlocked'",
+        "--before-lock",
+        "sh -c 'ls $OXCRYPT_MOUNTPOINT > $HOME/locking'",
+    ];
+    ox.words(&words).good();
+    until("the first hook", || ox.path("unlocked").exists());
+    assert!(!ox.path("locking").exists());
+    ox.run("lock m").good();
+    assert_eq!(
+        std::fs::read_to_string(ox.path("locking")).unwrap(),
+        "docs\n"
+    );
+}
+
+#[test]
+fn a_command_with_a_vault_of_its_own() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    let exec = |command: &[&str]| {
+        let mut words = vec!["exec", "v", "--password-file", "pw", "--"];
+        words.extend(command);
+        ox.words(&words)
+    };
+    let done = exec(&["sh", "-c", "cat docs/hello.txt; exit 7"]).ended(7);
+    assert_eq!(done.out, "hello\n");
+    exec(&["no-such-program"]).ended(127);
+    exec(&["/etc/passwd"]).ended(126);
+    exec(&["sh", "-c", "echo in > written"]).good();
+    assert_eq!(ox.run(&format!("cat v /written {PW}")).good().out, "in\n");
+    ox.words(&["exec", "nowhere", "--password-file", "pw", "--", "true"])
+        .ended(125);
+}
+
+#[test]
+fn the_mount_helper_and_umount() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    let helper = ox.path("mount.oxcrypt");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_oxcrypt"), &helper).unwrap();
+    let call = |options: &str| {
+        let point = ox.path("m");
+        let made = ox.command(&[] as &[&str]);
+        let mut command = Command::new(&helper);
+        command
+            .arg(ox.path("v"))
+            .arg(point)
+            .args(["-o", options])
+            .env_clear();
+        for (name, value) in made.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.stdin(Stdio::null()).output().unwrap().status.code()
+    };
+    let pass = format!("passfile={}", ox.path("pw").display());
+    assert_eq!(
+        call(&format!("rw,nofail,x-systemd.automount,{pass}")),
+        Some(0)
+    );
+    assert!(is_mounted(&ox.path("m")));
+    let pid = status(ox)["pid"].as_u64().unwrap();
+    if unmounts(&ox.path("m")) {
+        until("ends with umount", || {
+            !Path::new(&format!("/proc/{pid}")).exists()
+        });
+    }
+    assert_eq!(call(&format!("bogus,{pass}")), Some(1));
+    assert_eq!(call("passfile=/nowhere"), Some(32));
+}
+
+fn unmounts(point: &Path) -> bool {
+    let by = |program: &str, words: &[&str]| {
+        Command::new(program)
+            .args(words)
+            .arg(point)
+            .output()
+            .is_ok_and(|d| d.status.success())
+    };
+    by("umount", &[]) || by("fusermount3", &["-u"])
+}
+
+#[test]
+fn counters_and_events_are_json() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    let _ = std::fs::read(ox.path("m/docs/hello.txt"));
+    check_lines(&ox.run("--json stats m").good().out);
+    check_lines(&ox.run("--json events").good().out);
+    let text = ox.run("stats m --prometheus").good().out;
+    assert!(
+        text.contains("oxcrypt_requests_total{mountpoint="),
+        "{text}"
+    );
+    check_lines(&ox.run("--json lock m").good().out);
+}
