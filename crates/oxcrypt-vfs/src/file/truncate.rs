@@ -22,6 +22,9 @@ impl<S: Store> VaultFs<S> {
         io: &mut FileIo<S>,
         len: u64,
     ) -> Result<()> {
+        if self.journal_for(node).is_none() {
+            self.settle(node, io)?;
+        }
         if len == 0 {
             return self.cut_to_nothing(node, io);
         }

@@ -14,7 +14,7 @@ use oxcrypt_store::{Node, Store, TimeSet};
 use super::open::Need;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::HEAD_LEN;
-use crate::node::{FileIo, Node as FileNode};
+use crate::node::{Body, FileIo, Node as FileNode};
 use crate::scratch;
 use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
@@ -174,7 +174,12 @@ impl<S: Store> VaultFs<S> {
         offset: u64,
         most: usize,
     ) -> Result<(usize, Way)> {
-        if self.journal_for(node).is_none() || io.header_pending {
+        if self.journal_for(node).is_none() {
+            // Its last name is gone: nothing is logged any more, and nothing may hide what follows.
+            self.settle(node, io)?;
+            return Ok((most, Way::InPlace));
+        }
+        if io.header_pending {
             return Ok((most, Way::InPlace));
         }
         let size = self.plain_len(node, io)?;
@@ -296,6 +301,9 @@ impl<S: Store> VaultFs<S> {
         io.cipher_len = io.cipher_len.max(end);
         if let Some(logged) = &mut io.logged {
             logged.stored_len = io.cipher_len;
+        }
+        if let Body::File(file) = &node.body {
+            file.len.changed(io.cipher_len);
         }
         Ok(())
     }

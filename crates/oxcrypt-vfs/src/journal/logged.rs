@@ -65,6 +65,11 @@ impl LogicalLen {
         self.stale_until.store(nanos(ctime), Ordering::Release);
     }
 
+    /// The file changed its length in place. Its change time may be that of the last move.
+    pub(crate) fn changed(&self, len: u64) {
+        self.len.store(len, Ordering::Release);
+    }
+
     /// The length of the ciphertext, given what the disk shows.
     pub(crate) fn correct(&self, seen: u64, ctime: Timestamp) -> u64 {
         let until = self.stale_until.load(Ordering::Acquire);
@@ -391,6 +396,9 @@ impl<S: Store> VaultFs<S> {
 
     /// After a cut was done in place.
     pub(crate) fn cut_done(&self, node: &Arc<Node<S>>, io: &mut FileIo<S>) {
+        if let Body::File(file) = &node.body {
+            file.len.changed(io.cipher_len);
+        }
         if let (Some(logged), Body::File(file), Some(backing)) =
             (&mut io.logged, &node.body, &io.backing)
         {

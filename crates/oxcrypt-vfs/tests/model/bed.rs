@@ -8,7 +8,7 @@ use oxcrypt_core::rng::with_rng;
 use oxcrypt_core::{CipherCombo, Cryptor, DirId, MasterKey, seal_dir_id_file};
 use oxcrypt_store::{OpenMode, Store};
 use oxcrypt_vault::check::{CheckOptions, Event, check};
-use oxcrypt_vfs::{LogEvents, VaultFs, VfsOptions};
+use oxcrypt_vfs::{JournalOptions, LogEvents, VaultFs, VfsOptions};
 
 /// What a run is done with.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,11 @@ impl Setting {
         max_cleartext_len(self.threshold)
     }
 
+    /// Half of the settings.
+    fn journaled(&self) -> bool {
+        self.threshold == 220
+    }
+
     pub(crate) fn options(&self) -> VfsOptions {
         let mut options = VfsOptions::default();
         if !self.caches {
@@ -53,12 +58,14 @@ impl Setting {
 pub(crate) struct Bed<S: Store> {
     pub(crate) setting: Setting,
     pub(crate) store: Arc<S>,
+    /// Where the journal is kept.
+    state: Arc<S>,
     pub(crate) cryptor: Arc<Cryptor>,
 }
 
 impl<S: Store> Bed<S> {
-    pub(crate) fn new(store: S, setting: Setting) -> Self {
-        let key = with_rng(|rng| MasterKey::random(rng));
+    pub(crate) fn new(store: S, state: S, setting: Setting) -> Self {
+        let key = with_rng(MasterKey::random);
         let cryptor = Cryptor::new(&key, setting.combo, setting.threshold);
         let root = store.root();
         let hash = cryptor.dir_hash(&DirId::ROOT);
@@ -77,13 +84,26 @@ impl<S: Store> Bed<S> {
         Self {
             setting,
             store: Arc::new(store),
+            state: Arc::new(state),
             cryptor: Arc::new(cryptor),
         }
     }
 
     pub(crate) fn open(&self) -> VaultFs<S> {
         let (store, cryptor) = (Arc::clone(&self.store), Arc::clone(&self.cryptor));
-        VaultFs::new(store, cryptor, self.setting.options(), Box::new(LogEvents)).unwrap()
+        let vfs =
+            VaultFs::new(store, cryptor, self.setting.options(), Box::new(LogEvents)).unwrap();
+        if !self.setting.journaled() {
+            return vfs;
+        }
+        // Small enough to be full every few steps.
+        let options = JournalOptions {
+            capacity: 300 * 1024,
+            ..JournalOptions::default()
+        };
+        let (vfs, replayed) = vfs.with_journal(&self.state, &[], options).unwrap();
+        assert!(replayed.is_empty(), "every run ends cleanly: {replayed:?}");
+        vfs
     }
 
     /// What the vault's own check says about it, empty when it is sound.

@@ -81,7 +81,7 @@ fn moment() -> u64 {
 }
 
 fn in_memory(setting: Setting) -> Bed<MemStore> {
-    Bed::new(MemStore::new(), setting)
+    Bed::new(MemStore::new(), MemStore::new(), setting)
 }
 
 #[test]
@@ -95,11 +95,13 @@ fn a_vault_on_disk_behaves_like_the_reference() {
     let next = std::cell::Cell::new(0u64);
     explore(4_000, |setting| {
         let path = dir.path().join(next.replace(next.get() + 1).to_string());
-        std::fs::create_dir(&path).unwrap();
+        std::fs::create_dir_all(path.join("vault")).unwrap();
+        std::fs::create_dir(path.join("state")).unwrap();
         if let Some(old) = next.get().checked_sub(2) {
             let _ = std::fs::remove_dir_all(dir.path().join(old.to_string()));
         }
-        Bed::new(LocalStore::open(&path).unwrap(), setting)
+        let store = |name: &str| LocalStore::open(&path.join(name)).unwrap();
+        Bed::new(store("vault"), store("state"), setting)
     });
 }
 
