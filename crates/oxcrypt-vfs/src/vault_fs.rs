@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind, EventSink};
 use crate::handles::HandleClock;
-use crate::journal::{self, Journal, JournalOptions, Replayed};
+use crate::journal::{self, Claimed, Journal, JournalOptions, Replayed};
 use crate::node::{Body, DirState, Node, NodeTable};
 use crate::pending::PendingHeaders;
 use crate::resolve::{Content, Found};
@@ -40,6 +40,8 @@ pub struct VaultFs<S: Store> {
     pub(crate) events: Box<dyn EventSink>,
     pub(crate) watched: Watched<S>,
     pub(crate) journal: Option<Journal<S>>,
+    /// Keeps the journal's directory ours.
+    pub(crate) claimed: Option<Claimed>,
     temp_names: AtomicU64,
     temp_salt: u64,
 }
@@ -72,6 +74,7 @@ impl<S: Store> VaultFs<S> {
             events,
             watched: Watched::new(),
             journal: None,
+            claimed: None,
             temp_names: AtomicU64::new(0),
             temp_salt: u64::from_le_bytes(salt),
             store,
@@ -92,24 +95,24 @@ impl<S: Store> VaultFs<S> {
         left: &[Arc<S>],
         options: JournalOptions,
     ) -> Result<(Self, Replayed)> {
-        let mut replayed = Replayed::default();
-        for old in left.iter().chain([place]) {
-            if self.options.read_only && !journal::is_empty(&**old)? {
-                return Err(ErrorKind::ReadOnly.into());
-            }
-            if !self.options.read_only {
-                replayed.add(journal::replay(
-                    &self.store,
-                    &self.data_dir,
-                    &self.cryptor,
-                    old,
-                )?);
-            }
-        }
+        let mut replayed = self.replay_all(left)?;
+        replayed.add(self.replay_all(std::slice::from_ref(place))?);
         if !self.options.read_only && self.options.durability != Durability::None {
             self.journal = Some(Journal::open(place, options)?);
         }
         Ok((self, replayed))
+    }
+
+    /// Also for a read-only mount, as disks do it: its user wants what was synced.
+    pub(crate) fn replay_all(&self, places: &[Arc<S>]) -> Result<Replayed> {
+        let mut replayed = Replayed::default();
+        for place in places {
+            if !journal::is_empty(&**place)? {
+                let done = journal::replay(&self.store, &self.data_dir, &self.cryptor, place)?;
+                replayed.add(done);
+            }
+        }
+        Ok(replayed)
     }
 
     /// The cipher of this vault.

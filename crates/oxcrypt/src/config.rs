@@ -123,6 +123,16 @@ pub(crate) fn user_file() -> Result<PathBuf> {
 }
 
 /// `$XDG_STATE_HOME/oxcrypt`.
+/// Where journals of interrupted writes are kept. Root's do not depend on whose home it has at the
+/// moment (a shell, a boot, sudo).
+pub(crate) fn journal_dir() -> Option<PathBuf> {
+    let root = rustix::process::geteuid().is_root();
+    if root && std::env::var_os("XDG_STATE_HOME").is_none() {
+        return Some(PathBuf::from("/var/lib/oxcrypt"));
+    }
+    state_dir()
+}
+
 pub(crate) fn state_dir() -> Option<PathBuf> {
     xdg("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("oxcrypt"))
 }

@@ -10,11 +10,11 @@ use oxcrypt_fuse::{Mount, MountOptions};
 use oxcrypt_store::LocalStore;
 use oxcrypt_vault::check::{CheckOptions, check};
 use oxcrypt_vault::{Backups, CreateOptions, KeyCost, create, unlock};
-use oxcrypt_vfs::{LogEvents, NodeId, VfsOptions};
+use oxcrypt_vfs::{LogEvents, NodeId};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
-use crate::open::{Fs, caller, file_system};
+use crate::open::{Fs, caller, throw_away};
 
 const PASSPHRASE: &str = "only for this demo";
 const SAMPLES: [(&str, &str); 3] = [
@@ -107,7 +107,7 @@ fn open(vault: &Path) -> Result<Vfs> {
         "Created and unlocked in {:.1} ms",
         start.elapsed().as_secs_f64() * 1e3
     );
-    file_system(unlocked, VfsOptions::default(), Box::new(LogEvents))
+    throw_away(unlocked, Box::new(LogEvents))
 }
 
 /// Something is not as it was written: a fault of this program or this machine.

@@ -7,10 +7,14 @@ use oxcrypt_store::LocalStore;
 use oxcrypt_vault::{
     Backups, OpenKey, Unlocked, VaultError, open_key, open_with_key, unlock, unlock_with_key,
 };
-use oxcrypt_vfs::{Caller, EventSink, LogEvents, VaultFs, VfsOptions};
+use oxcrypt_vfs::{
+    Caller, Durability, EventSink, JournalOptions, LogEvents, Replayed, VaultFs, VfsOptions, claim,
+};
 
+use crate::config;
 use crate::ctx::Ctx;
-use crate::failure::{At, Result};
+use crate::exit::Exit;
+use crate::failure::{At, Failure, Host, Result};
 use crate::secret::{Secret, Source};
 use crate::target::Target;
 
@@ -56,7 +60,7 @@ pub(crate) fn open(ctx: &Ctx, args: &VaultArgs, mode: Mode) -> Result<Vault> {
         read_only: mode == Mode::Read,
         ..VfsOptions::default()
     };
-    let fs = file_system(unlocked, options, Box::new(LogEvents))?;
+    let fs = file_system(ctx, &target, unlocked, options, Box::new(LogEvents))?;
     Ok(Vault { target, fs })
 }
 
@@ -101,13 +105,51 @@ pub(crate) fn cryptor_of(open: &OpenKey) -> Cryptor {
 
 /// The file system of an unlocked vault.
 pub(crate) fn file_system(
+    ctx: &Ctx,
+    target: &Target,
     unlocked: Unlocked<LocalStore>,
     options: VfsOptions,
     events: Box<dyn EventSink>,
 ) -> Result<Arc<Fs>> {
+    let writes = !options.read_only && options.durability != Durability::None;
+    let fs = VaultFs::new(unlocked.store, unlocked.cryptor, options, events)
+        .at("the vault's root directory")?;
+    let state = config::journal_dir().ok_or_else(|| {
+        Failure::new(Exit::Other, "there is no place for the journal")
+            .hint("set XDG_STATE_HOME or HOME")
+    })?;
+    let claimed = claim(&state, &target.path, writes).host(&state)?;
+    let (fs, replayed) = fs
+        .journaled(claimed, JournalOptions::default())
+        .at("the journal of interrupted writes")?;
+    tell_replayed(ctx, &replayed);
+    Ok(Arc::new(fs))
+}
+
+/// A file system without a journal, for a vault that nobody will miss.
+pub(crate) fn throw_away(
+    unlocked: Unlocked<LocalStore>,
+    events: Box<dyn EventSink>,
+) -> Result<Arc<Fs>> {
+    let options = VfsOptions::default();
     let fs = VaultFs::new(unlocked.store, unlocked.cryptor, options, events)
         .at("the vault's root directory")?;
     Ok(Arc::new(fs))
+}
+
+/// Says what was left by a process that was killed, or by a power cut.
+fn tell_replayed(ctx: &Ctx, replayed: &Replayed) {
+    let finished = replayed.files + replayed.mended;
+    if finished > 0 {
+        ctx.out.note(format!(
+            "The last writer did not end cleanly; interrupted writes to {finished} files were finished."
+        ));
+    }
+    for path in &replayed.missing {
+        ctx.out.warn(format!(
+            "{path}: an interrupted write could not be finished, because the file is gone"
+        ));
+    }
 }
 
 /// Unlocks with a raw key that a parent process has verified.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oxcrypt_fuse::{Access, MountOptions};
-use oxcrypt_vfs::VfsOptions;
+use oxcrypt_vfs::{Durability, VfsOptions};
 
 use crate::failure::{Failure, Result};
 use crate::open::VaultArgs;
@@ -69,6 +69,11 @@ pub(crate) struct Options {
     /// Hand every write to the vault at once instead of letting the kernel collect them.
     #[arg(long)]
     pub(crate) no_writeback: bool,
+    /// What a write survives before it is synced: "strict" puts every overwrite into the journal
+    /// durably before it is done; "normal" lets an interrupted overwrite damage nothing but itself;
+    /// "none" keeps no journal, and a crash may destroy the 32 KiB around an overwrite.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) durability: Option<Level>,
     /// The name shown in the mount table instead of the vault's path.
     #[arg(long, hide = true)]
     pub(crate) volume_name: Option<String>,
@@ -105,6 +110,24 @@ pub(crate) enum LogFormat {
     Text,
     /// For programs.
     Json,
+}
+
+/// The words for [`Durability`].
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Strict,
+    Normal,
+    None,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Normal => "normal",
+            Self::None => "none",
+        }
+    }
 }
 
 fn parse_octal(text: &str) -> std::result::Result<u32, String> {
@@ -162,6 +185,10 @@ impl Options {
             "idle" => {
                 let idle = humantime::parse_duration(value).map_err(|e| refuse(e.to_string()))?;
                 self.idle = Some(idle);
+            }
+            "durability" => {
+                let level = clap::ValueEnum::from_str(value, false).map_err(refuse)?;
+                self.durability = Some(level);
             }
             "dir_cache" => self.dir_cache = Some(parse_cache(value).map_err(refuse)?),
             "threads" => self.threads = Some(number()? as usize),
@@ -242,6 +269,7 @@ impl Options {
             ("idle", self.idle.map(time)),
             ("dir-cache", self.dir_cache.map(time)),
             ("threads", self.threads.map(|v| v.to_string())),
+            ("durability", self.durability.map(|v| v.word().to_owned())),
             ("volume-name", self.volume_name.clone()),
             ("on-unlock", self.on_unlock.clone()),
             ("before-lock", self.before_lock.clone()),
@@ -266,6 +294,11 @@ impl Options {
     pub(crate) fn vfs(&self) -> VfsOptions {
         VfsOptions {
             read_only: self.ro,
+            durability: match self.durability {
+                Some(Level::Strict) => Durability::Strict,
+                Some(Level::Normal) | None => Durability::Normal,
+                Some(Level::None) => Durability::None,
+            },
             own_by_caller: self.allow_other && rustix::process::geteuid().is_root(),
             ..VfsOptions::default()
         }
