@@ -88,6 +88,8 @@ pub(crate) struct DirState<S: Store> {
     pub(crate) aliases: Mutex<Option<Arc<AliasTable>>>,
     /// Set when nodes below were created, removed or renamed since the last sync.
     pub(crate) unsynced: AtomicBool,
+    /// Set while what leads to the content of this directory was not synced.
+    pub(crate) fresh: AtomicBool,
     /// The watch on the content directory.
     pub(crate) watch: Mutex<Option<WatchId>>,
     /// Ciphertext names that this mount removed and whose events are still to come.
@@ -156,7 +158,7 @@ impl<S: Store> Default for FileState<S> {
             dirty_data: AtomicBool::new(true),
             dirty_attrs: AtomicBool::new(true),
             used: AtomicBool::new(false),
-            name_unsynced: AtomicBool::new(false),
+            name_unsynced: AtomicBool::new(true),
         }
     }
 }

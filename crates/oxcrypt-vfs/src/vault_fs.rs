@@ -298,7 +298,9 @@ pub(crate) fn new_dir_state<S: Store>(
         is_removed: AtomicBool::new(false),
         lock: RwLock::new(()),
         aliases: Mutex::new(None),
-        unsynced: AtomicBool::new(false),
+        // Names may have changed here while the directory was not known for a moment.
+        unsynced: AtomicBool::new(true),
+        fresh: AtomicBool::new(false),
         watch: Mutex::new(None),
         removed: Mutex::default(),
     }

@@ -96,6 +96,11 @@ impl OwnChanges {
         OwnChange(self)
     }
 
+    /// Whether somebody else is changing the object at this moment.
+    pub(crate) fn others(&self) -> bool {
+        self.active.load(Ordering::Acquire) > 1
+    }
+
     pub(crate) fn tell(&self, ctime: Timestamp) {
         self.told.store(nanos(ctime), Ordering::Relaxed);
     }

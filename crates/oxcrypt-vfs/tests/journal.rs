@@ -368,3 +368,33 @@ fn a_sync_of_an_overwrite_needs_the_log_only() {
     });
     assert_eq!(syncs.count(), 1);
 }
+
+#[test]
+fn a_synced_file_is_found_however_deep_it_lies() {
+    let long = "long ".repeat(50);
+    for names in [["a", "b", "f"], [&long, "b", "f"], ["a", &long, &long]] {
+        let machine = Machine::new(CipherCombo::SivGcm);
+        let (fs, _, _) = machine.boot();
+        let mut dir = ROOT;
+        for name in &names[..2] {
+            dir = fs.mkdir(CALLER, dir, name.as_bytes(), 0o700).unwrap().node;
+        }
+        let file = fs.create(CALLER, dir, names[2].as_bytes(), 0o600).unwrap();
+        fs.write(file.node, 0, b"content").unwrap();
+        fs.fsync(file.node, false).unwrap();
+        drop(fs);
+        // The harshest cut: nothing survives that was not synced.
+        let machine = Machine {
+            vault: machine.vault.after_power_cut(&mut || false),
+            ..machine
+        };
+        let (fs, _, _) = machine.boot();
+        let mut node = ROOT;
+        for name in names {
+            node = fs.lookup(node, name.as_bytes()).unwrap().node;
+        }
+        let mut content = [0; 10];
+        assert_eq!(fs.read(node, 0, &mut content).unwrap(), 7);
+        assert_eq!(&content[..7], b"content");
+    }
+}

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use oxcrypt_store::Store;
+use oxcrypt_core::name::CleartextName;
+use oxcrypt_store::{OpenMode, Store, StoreErrorKind};
 
 use super::open::Need;
-use crate::error::{Error, Result};
-use crate::node::{Body, Node};
+use crate::error::Result;
+use crate::node::{Body, DirState, Node, Place};
+use crate::resolve::{DIR_FILE, NAME_FILE, NodeName};
 use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
 
@@ -77,21 +79,76 @@ impl<S: Store> VaultFs<S> {
         self.sync_names_up(&node)
     }
 
-    /// Syncs the directories above `node` in which names changed since their last sync.
+    /// Syncs the directories above `node` in which names changed since their last sync, and what
+    /// makes new nodes on the way what they are.
     fn sync_names_up(&self, node: &Arc<Node<S>>) -> Result<()> {
-        let mut next = node.place.lock().as_ref().map(|p| Arc::clone(&p.parent));
-        while let Some(parent) = next {
-            let dir = parent.dir()?;
+        let mut child = Arc::clone(node);
+        loop {
+            let Some(place) = child.place.lock().clone() else {
+                return Ok(());
+            };
+            let dir = place.parent.dir()?;
             if !dir.unsynced.swap(false, Ordering::AcqRel) {
-                break;
+                return Ok(());
             }
-            let content = self.content_dir(&parent)?;
-            self.store.sync_dir(&content).map_err(|e| {
+            self.sync_name(&child, &place).inspect_err(|_| {
                 dir.unsynced.store(true, Ordering::Release);
-                Error::from(e)
             })?;
-            next = parent.place.lock().as_ref().map(|p| Arc::clone(&p.parent));
+            child = place.parent;
         }
-        Ok(())
+    }
+
+    /// Syncs one name: the files inside the node first, then the directory it stands in.
+    fn sync_name(&self, node: &Arc<Node<S>>, place: &Place<S>) -> Result<()> {
+        let content = self.content_dir(&place.parent)?;
+        let name = CleartextName::parse(&place.name)?;
+        let node_name = self.seal(place.parent.dir()?, &name)?.node_name;
+        if let Body::Dir(dir) = &node.body
+            && dir.fresh.swap(false, Ordering::AcqRel)
+        {
+            self.sync_new_dir(&content, &node_name, dir)
+                .inspect_err(|_| dir.fresh.store(true, Ordering::Release))?;
+        } else if node_name.is_long() {
+            self.sync_inner(&content, &node_name, NAME_FILE)?;
+            self.sync_wrapper(&content, &node_name)?;
+        }
+        Ok(self.store.sync_dir(&content)?)
+    }
+
+    /// Syncs what leads from the name of a new directory to its content.
+    fn sync_new_dir(
+        &self,
+        content: &S::Dir,
+        node_name: &NodeName,
+        dir: &DirState<S>,
+    ) -> Result<()> {
+        self.sync_inner(content, node_name, DIR_FILE)?;
+        if node_name.is_long() {
+            self.sync_inner(content, node_name, NAME_FILE)?;
+        }
+        self.sync_wrapper(content, node_name)?;
+        let top = self
+            .store
+            .open_dir(&self.data_dir, dir.hash.prefix().as_bytes())?;
+        self.store.sync_dir(&top)?;
+        Ok(self.store.sync_dir(&self.data_dir)?)
+    }
+
+    fn sync_inner(&self, content: &S::Dir, node_name: &NodeName, inner: &[u8]) -> Result<()> {
+        let path = node_name.join(inner);
+        match self.store.open(content, path.as_bytes(), OpenMode::READ) {
+            Ok(file) => Ok(self.store.sync_all(&file)?),
+            // Shown under another node's name; its own is durable.
+            Err(e) if e.kind == StoreErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn sync_wrapper(&self, content: &S::Dir, node_name: &NodeName) -> Result<()> {
+        match self.store.open_dir(content, node_name.as_bytes()) {
+            Ok(wrapper) => Ok(self.store.sync_dir(&wrapper)?),
+            Err(e) if e.kind == StoreErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e.into()),
+        }
     }
 }

@@ -10,6 +10,7 @@ use oxcrypt_core::ChunkBuf;
 use oxcrypt_core::content::layout::{CHUNK_LEN, ChunkIndex};
 use oxcrypt_core::rng::with_rng;
 use oxcrypt_store::{Node, Store, TimeSet};
+use parking_lot::RwLockWriteGuard;
 
 use super::open::Need;
 use crate::error::{Error, ErrorKind, Result};
@@ -46,8 +47,36 @@ impl<S: Store> VaultFs<S> {
         self.writable()?;
         let node = self.node(node)?;
         let _own = node.own.begin();
-        let mut io = self.file_for(&node, Need::Write)?;
+        let io = self.file_for(&node, Need::Write)?;
+        let mut io = self.after_earlier_writes(&node, io, offset)?;
         self.write_locked(&node, &mut io, offset, data)
+    }
+
+    /// Lets those go first who write what is missing before `offset`.
+    ///
+    /// The kernel hands over a growing file in pieces, one after the other, to several threads. A
+    /// piece that overtakes the one before it would fill the gap with zeros, which then count as
+    /// content to be overwritten with care. A gap that nobody is about to fill costs a short wait.
+    fn after_earlier_writes<'n>(
+        &self,
+        node: &'n Arc<FileNode<S>>,
+        mut io: RwLockWriteGuard<'n, FileIo<S>>,
+        offset: u64,
+    ) -> Result<RwLockWriteGuard<'n, FileIo<S>>> {
+        let mut idle = 0;
+        for _ in 0..500 {
+            if offset <= self.plain_len(node, &io)? {
+                break;
+            }
+            idle = if node.own.others() { 0 } else { idle + 1 };
+            if idle > 3 {
+                break;
+            }
+            drop(io);
+            std::thread::sleep(std::time::Duration::from_micros(10));
+            io = self.file_for(node, Need::Write)?;
+        }
+        Ok(io)
     }
 
     /// Appends `data` at the end as it is when the write happens, and returns where that was.

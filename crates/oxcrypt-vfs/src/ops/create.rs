@@ -135,7 +135,9 @@ impl<S: Store> VaultFs<S> {
             stat,
         };
         let (node, entry) = self.intern_found(&parent, name.as_str().as_bytes(), &found);
-        node.dir()?.unsynced.store(true, Ordering::Release);
+        let state = node.dir()?;
+        state.unsynced.store(true, Ordering::Release);
+        state.fresh.store(true, Ordering::Release);
         Ok(entry)
     }
 
@@ -219,7 +221,7 @@ impl<S: Store> VaultFs<S> {
             let file = self
                 .store
                 .open(&content, path.as_bytes(), OpenMode::new_file(0o666))?;
-            self.store.write_at(&file, &ciphertext, 0)?;
+            self.write_before_link(&file, &ciphertext)?;
             self.own_new(StoreNode::File(&file), &parent, caller)?;
             stat = Some(self.store.stat_file(&file)?);
             Ok(())

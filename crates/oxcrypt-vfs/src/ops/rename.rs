@@ -452,8 +452,10 @@ impl<S: Store> VaultFs<S> {
         if let Some(known) = self.nodes.find(&node.stat.id) {
             known.drop_place(from.parent.id, from.name_bytes());
             known.set_place(to.parent, to.name_bytes());
-            if let Body::File(file) = &known.body {
-                file.name_unsynced.store(true, Ordering::Release);
+            match &known.body {
+                Body::File(file) => file.name_unsynced.store(true, Ordering::Release),
+                Body::Dir(dir) => dir.fresh.store(true, Ordering::Release),
+                Body::Symlink => {}
             }
         }
         self.touch_changed(node, to);
