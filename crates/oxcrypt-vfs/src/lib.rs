@@ -16,6 +16,7 @@ mod journal;
 mod node;
 mod ops;
 mod pending;
+mod rescue;
 mod resolve;
 mod scratch;
 mod types;

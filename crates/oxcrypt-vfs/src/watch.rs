@@ -15,7 +15,6 @@ use oxcrypt_store::{Stat, Store, Timestamp, WatchId};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::event::EventKind;
 use crate::node::{Body, DirState, Node};
 use crate::resolve::{LONG_SUFFIX, NodeName, SHORT_SUFFIX};
 use crate::types::{NodeId, NodeKind};
@@ -118,6 +117,9 @@ impl OwnChanges {
         self.active.load(Ordering::Acquire) > 0 || ctime <= self.end.load(Ordering::Acquire)
     }
 }
+
+/// No sync client passes a change on and gets another one back in less than this.
+const JUST_NOW_NANOS: u64 = 2_000_000_000;
 
 /// A change of our own in progress.
 pub(crate) struct OwnChange<'a>(&'a OwnChanges);
@@ -296,7 +298,7 @@ impl<S: Store> VaultFs<S> {
                 if let Some(old) = places.get(&key).and_then(Weak::upgrade)
                     && found.as_ref().is_none_or(|f| f.stat.id != old.identity)
                 {
-                    self.lost_its_name(&old, parent, &name, found.is_some());
+                    self.lost_its_name(&old, parent, &name, found.is_some(), invalidate);
                 }
                 invalidate.entry(parent.id, name.as_bytes());
             }
@@ -315,6 +317,15 @@ impl<S: Store> VaultFs<S> {
         if node.kind() != NodeKind::File || node.own.explains(stat.ctime) {
             return;
         }
+        let logged = node
+            .file()
+            .is_ok_and(|file| file.has_logged.load(Ordering::Acquire));
+        if logged {
+            // Ours is not in the file yet, and must not be mixed with what is there now.
+            self.lost_its_name(node, parent, name, true, invalidate);
+            invalidate.entry(parent.id, name.as_bytes());
+            return;
+        }
         self.forget_content(node);
         // The kernel owns the size of a file it writes back; only a new node shows the new one.
         self.nodes.detach(node);
@@ -326,7 +337,7 @@ impl<S: Store> VaultFs<S> {
     fn forget_content(&self, node: &Node<S>) {
         if let Body::File(file) = &node.body {
             let mut io = file.io.write();
-            if !io.pinned && !io.header_pending {
+            if !io.pinned && !io.header_pending && io.logged.is_none() {
                 io.backing = None;
                 io.header = None;
             }
@@ -341,18 +352,36 @@ impl<S: Store> VaultFs<S> {
         parent: &Arc<Node<S>>,
         name: &str,
         replaced: bool,
+        invalidate: &dyn Invalidate,
     ) {
+        let mut kept = false;
         if let Body::File(file) = &node.body {
             let mut io = file.io.write();
             if io.backing.is_some() {
                 io.pinned = true;
+                kept = true;
             }
         }
         self.name_gone(node, parent, name.as_bytes(), 1);
-        if replaced && node.own.start.load(Ordering::Relaxed) > 0 {
-            let path = format!("inode {}", node.identity.ino);
-            self.event(EventKind::ForeignChange, path.as_bytes());
+        if replaced && kept {
+            // What the kernel still holds of our version is handed over now.
+            invalidate.node(node.id);
+            if self.is_unseen(node) {
+                self.rescue(node, parent, name);
+            }
         }
+    }
+
+    /// Whether a file holds changes that no other program can have seen for long.
+    fn is_unseen(&self, node: &Node<S>) -> bool {
+        let Body::File(file) = &node.body else {
+            return false;
+        };
+        let just_now = now().saturating_sub(node.own.end.load(Ordering::Acquire)) < JUST_NOW_NANOS;
+        let changed = node.own.start.load(Ordering::Relaxed) > 0 && just_now;
+        let io = file.io.read();
+        let logged = io.logged.as_ref().is_some_and(|l| !l.chunks.is_empty());
+        !self.options.read_only && (changed || logged || io.header_pending)
     }
 
     /// The cleartext name of a node, from its own ciphertext name.
