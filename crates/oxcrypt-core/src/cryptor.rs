@@ -1,6 +1,6 @@
 //! Everything a file system needs of an unlocked vault, in one shared value.
 
-use oxcrypt_secret::Locked;
+use oxcrypt_secret::{Locked, scrubbed};
 use sha1::{Digest, Sha1};
 
 use crate::content::layout::{ChunkIndex, Layout};
@@ -21,6 +21,11 @@ pub struct Cryptor {
     keys: Locked<Keys>,
     threshold: u32,
 }
+
+/// How deep ciphers with the vault's keys reach into the stack, and leave parts of them.
+const DEPTH: usize = 3 * 1024;
+/// The same for headers, whose cipher lies deeper.
+const HEADER_DEPTH: usize = 16 * 1024;
 
 struct Keys {
     siv: Siv,
@@ -84,8 +89,11 @@ impl Cryptor {
     /// Where the content of a directory lies (§8): `base32(sha1(AES-SIV(id)))`.
     #[must_use]
     pub fn dir_hash(&self, id: &DirId) -> DirHash {
+        scrubbed::<DEPTH, _>(|| self.hash_of(id.as_bytes()))
+    }
+
+    fn hash_of(&self, id: &[u8]) -> DirHash {
         const INLINE: usize = 64;
-        let id = id.as_bytes();
         let prefix = self.keys.siv.prefix_without_data();
         let digest = if id.len() <= INLINE {
             let mut sealed = [0; INLINE + SIV_LEN];
@@ -103,13 +111,13 @@ impl Cryptor {
     /// What the names in a directory have in common.
     #[must_use]
     pub fn dir_names(&self, id: &DirId) -> DirNames {
-        DirNames(self.keys.siv.prefix(id.as_bytes()))
+        scrubbed::<DEPTH, _>(|| DirNames(self.keys.siv.prefix(id.as_bytes())))
     }
 
     /// The ciphertext name of `name` in a directory (§9, §10). Needs no heap.
     #[must_use]
     pub fn seal_name(&self, dir: &DirNames, name: &CleartextName<'_>) -> CipherName {
-        cipher_name::seal(&self.keys.siv, dir.0, name, self.threshold)
+        scrubbed::<DEPTH, _>(|| cipher_name::seal(&self.keys.siv, dir.0, name, self.threshold))
     }
 
     /// The cleartext of a ciphertext name, written to `out`.
@@ -128,13 +136,13 @@ impl Cryptor {
         cipher_name: &[u8],
         out: &'b mut NameBuf,
     ) -> Result<&'b str, NameError> {
-        cipher_name::open(&self.keys.siv, dir.0, cipher_name, out)
+        scrubbed::<DEPTH, _>(|| cipher_name::open(&self.keys.siv, dir.0, cipher_name, out))
     }
 
     /// A new file: random nonce, random content key.
     #[must_use]
     pub fn create_header(&self, rng: &mut impl Rng) -> FileHeader {
-        FileHeader::create(&self.keys.content, rng)
+        scrubbed::<HEADER_DEPTH, _>(|| FileHeader::create(&self.keys.content, rng))
     }
 
     /// Writes the stored form of a header to the start of `out`.
@@ -151,7 +159,7 @@ impl Cryptor {
     /// # Errors
     /// Another length, or not sealed with this vault's key and combination.
     pub fn open_header(&self, header: &[u8]) -> Result<FileHeader, Error> {
-        FileHeader::open(&self.keys.content, header)
+        scrubbed::<HEADER_DEPTH, _>(|| FileHeader::open(&self.keys.content, header))
     }
 
     /// Writes the ciphertext of a chunk under a fresh random nonce to the start of `out`, and
