@@ -10,6 +10,7 @@ mod ctx;
 mod demo;
 mod exit;
 mod failure;
+mod hardening;
 mod inner;
 mod life;
 mod mount;
@@ -35,6 +36,7 @@ use crate::out::{Out, OutArgs};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    hardening::close_memory();
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let helper = mount::helper::is_meant(&arguments);
     if helper {

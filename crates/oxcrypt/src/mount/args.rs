@@ -97,6 +97,9 @@ pub(crate) struct Options {
     /// Lines of text, or of JSON.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+    /// Serve the mount without the sandbox that keeps it to the vault.
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
     /// Honour set-user-id programs in the vault.
     #[arg(long, hide = true)]
     pub(crate) suid: bool,
@@ -254,6 +257,7 @@ impl Options {
             (self.noexec, "--noexec"),
             (self.suid, "--suid"),
             (self.log_format == LogFormat::Json, "--log-format=json"),
+            (self.no_sandbox, "--no-sandbox"),
         ];
         words.extend(
             flags

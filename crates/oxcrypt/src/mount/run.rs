@@ -164,6 +164,7 @@ fn serve(
     let signals = signals::handle(&live)?;
     announce(ctx, args, &live);
     idle::watch(&live);
+    confine(ctx, options, target);
     let served = mount.serve();
     live.ending.store(true, Ordering::Release);
     live.events.say("locked", None);
@@ -184,6 +185,24 @@ fn serve(
             format!("the connection to the kernel failed: {e}"),
         )
     })
+}
+
+/// This thread and those that serve; the ones that were started before can still unmount and run
+/// hooks.
+fn confine(ctx: &Ctx, options: &super::args::Options, target: &Target) {
+    if options.no_sandbox {
+        return;
+    }
+    let state = crate::config::state_dir();
+    let runtime = super::runtime::dir().ok();
+    let mut places = vec![target.path.as_path()];
+    places.extend(state.as_deref());
+    places.extend(runtime.as_deref());
+    let confined = crate::hardening::confine(&places);
+    if !confined.places || !confined.calls {
+        ctx.out
+            .warn("this kernel cannot confine the mount; it runs without a sandbox");
+    }
 }
 
 pub(super) fn cannot_mount(error: &std::io::Error, point: &Path) -> Failure {
