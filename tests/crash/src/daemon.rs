@@ -1,7 +1,7 @@
 //! The program under test, serving a mount in a process of its own.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ impl Bed {
             std::fs::create_dir_all(bed.home.join(dir)).unwrap();
         }
         std::fs::write(&bed.password_file, password).unwrap();
+        std::fs::set_permissions(&bed.password_file, Permissions::from_mode(0o600)).unwrap();
         bed
     }
 
