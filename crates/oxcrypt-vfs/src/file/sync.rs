@@ -88,12 +88,14 @@ impl<S: Store> VaultFs<S> {
                 return Ok(());
             };
             let dir = place.parent.dir()?;
-            if !dir.unsynced.swap(false, Ordering::AcqRel) {
-                return Ok(());
+            // A sync of a neighbour takes the mark from the directory, but not from a new node in it;
+            // and what is above may have been renamed since all below it was synced.
+            let fresh = matches!(&child.body, Body::Dir(new) if new.fresh.load(Ordering::Acquire));
+            if dir.unsynced.swap(false, Ordering::AcqRel) || fresh {
+                self.sync_name(&child, &place).inspect_err(|_| {
+                    dir.unsynced.store(true, Ordering::Release);
+                })?;
             }
-            self.sync_name(&child, &place).inspect_err(|_| {
-                dir.unsynced.store(true, Ordering::Release);
-            })?;
             child = place.parent;
         }
     }
