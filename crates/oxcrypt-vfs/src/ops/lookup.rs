@@ -54,7 +54,8 @@ impl<S: Store> VaultFs<S> {
         })
     }
 
-    /// Gives back `count` lookups. With the last one the node is gone: its descriptor closes, and
+    /// Gives back `count` lookups. A frontend keeps a directory as long as it holds anything below
+    /// it, as the kernel does. With the last one the node is gone: its descriptor closes, and
     /// the content of a file without a name with it.
     pub fn forget(&self, id: NodeId, count: u64) {
         let Some(node) = self.nodes.forget(id, count) else {

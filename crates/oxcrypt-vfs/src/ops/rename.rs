@@ -19,7 +19,9 @@ use parking_lot::{MutexGuard, RwLockWriteGuard};
 use super::wrapper::NEW_NAME_FILE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Body, Node};
-use crate::resolve::{CONTENTS_FILE, Content, Found, NAME_FILE, NodeName, Sealed, parse_lookup};
+use crate::resolve::{
+    CONTENTS_FILE, Content, Found, NAME_FILE, NodeName, SYMLINK_FILE, Sealed, parse_lookup,
+};
 use crate::types::{NodeId, NodeKind, RenameFlags};
 use crate::vault_fs::VaultFs;
 
@@ -478,7 +480,14 @@ impl<S: Store> VaultFs<S> {
                     node.stat.mode,
                 )
             }
-            Content::File | Content::Symlink => Ok(()),
+            Content::Symlink => {
+                let path = to.sealed.node_name.join(SYMLINK_FILE);
+                self.store.set_mode(
+                    StoreNode::Name(&to.content, path.as_bytes()),
+                    node.stat.mode,
+                )
+            }
+            Content::File => Ok(()),
         };
         if let Err(e) = result {
             tracing::debug!(error = %e, "ctime not updated after a rename");

@@ -106,11 +106,7 @@ impl<S: Store> Machine<S> {
                 same(got, want)
             }
             Op::Forget(node) => {
-                if self.held.len() > 1 {
-                    let at = 1 + node as usize % (self.held.len() - 1);
-                    let held = self.held.swap_remove(at);
-                    self.vfs.forget(held.0, 1);
-                }
+                self.let_go(node as usize);
                 Ok(())
             }
             Op::FlushHeaders => {
@@ -161,6 +157,7 @@ impl<S: Store> Machine<S> {
             }
             Op::Link(file, dir, name) => {
                 let (file, dir, raw) = (self.file(file), self.real_dir(dir), self.raw(name));
+                self.find_a_name(file.1)?;
                 let linked = new_name(&raw).and_then(|n| self.reference.link(file.1, dir.1, &n));
                 (self.vfs.link(file.0, dir.0, &raw), linked.map(|()| file.1))
             }
@@ -269,6 +266,22 @@ impl<S: Store> Machine<S> {
         }
     }
 
+    /// Looks a file up by one of its names, as the kernel does for a link by path.
+    fn find_a_name(&self, id: Id) -> Outcome {
+        let Some(path) = self.reference.path(id) else {
+            return Ok(());
+        };
+        let mut lookups = vec![NodeId::ROOT];
+        for name in path {
+            let entry = self.vfs.lookup(lookups[lookups.len() - 1], name.as_bytes());
+            lookups.push(entry.map_err(|e| format!("{name}: {e}"))?.node);
+        }
+        for node in &lookups[1..] {
+            self.vfs.forget(*node, 1);
+        }
+        Ok(())
+    }
+
     fn seek(&mut self, file: Pick, at: u64) -> Outcome {
         let file = self.file(file);
         let size = match &self.reference.nodes[file.1].body {
@@ -352,10 +365,23 @@ impl<S: Store> Machine<S> {
         self.compare_told(id, &entry.attr)?;
         self.held.push((entry.node, id));
         if self.held.len() > HOLD {
-            let oldest = self.held.remove(1);
-            self.vfs.forget(oldest.0, 1);
+            self.let_go(0);
         }
         Ok(())
+    }
+
+    /// Forgets a held node, or the next one below which nothing else is held.
+    fn let_go(&mut self, pick: usize) {
+        let count = self.held.len() - 1;
+        let free = (0..count).map(|step| 1 + (pick + step) % count).find(|at| {
+            let id = self.held[*at].1;
+            let above = |other: &Held| other.1 != id && self.reference.is_above(id, other.1);
+            !self.held.iter().any(above)
+        });
+        if let Some(at) = free {
+            let held = self.held.remove(at);
+            self.vfs.forget(held.0, 1);
+        }
     }
 
     fn compare_attr(&self, node: Held) -> Outcome {

@@ -142,8 +142,25 @@ impl Reference {
         Ok(())
     }
 
+    /// The names that lead to a node, if any do.
+    pub(crate) fn path(&self, id: Id) -> Option<Vec<String>> {
+        if id == ROOT {
+            return Some(Vec::new());
+        }
+        (0..self.nodes.len()).find_map(|dir| {
+            let entries = self
+                .entries(dir)
+                .ok()
+                .filter(|_| self.nodes[dir].nlink > 0)?;
+            let (name, _) = entries.iter().find(|(_, child)| **child == id)?;
+            let mut path = self.path(dir)?;
+            path.push(name.clone());
+            Some(path)
+        })
+    }
+
     /// Whether `id` is `below` or a directory above it.
-    fn is_above(&self, id: Id, below: Id) -> bool {
+    pub(crate) fn is_above(&self, id: Id, below: Id) -> bool {
         let mut at = below;
         loop {
             if at == id {
@@ -166,6 +183,9 @@ impl Reference {
             self.entries(dir)?;
         }
         let source = self.lookup(from.0, from.1)?;
+        if self.nodes[to.0].nlink == 0 {
+            return Err(ErrorKind::NotFound);
+        }
         let target = self.lookup(to.0, to.1).ok();
         if flags == RenameFlags::NoReplace && target.is_some() {
             return Err(ErrorKind::Exists);
