@@ -20,9 +20,11 @@ patterns() {
     local job label engine pattern block rest
     for job in "${jobs[@]}"; do
         read -r label engine pattern block rest <<<"$job"
+        block=--bs=$block
+        [[ $block != *-*-*-* ]] || block=${block/--bs/--bsrange}
         # shellcheck disable=SC2086
         fio --name="$label" --filename="$mnt/$label" --size="$size" --ioengine="$engine" \
-            --rw="$pattern" --bsrange="$block" --verify=crc32c --verify_fatal=1 --do_verify=1 \
+            --rw="$pattern" "$block" --verify=crc32c --verify_fatal=1 --do_verify=1 \
             --verify_state_save=0 --end_fsync=1 $rest >"$work/fio.log" 2>&1 || {
             tail -n 30 "$work/fio.log" >&2
             fail "$label ($combo)"

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxcrypt_core::name::CleartextName;
-use oxcrypt_store::{Node as StoreNode, RenameMode, Store};
+use oxcrypt_store::{Node as StoreNode, RenameMode, Store, TimeSet};
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 
 use super::wrapper::NEW_NAME_FILE;
@@ -278,6 +278,7 @@ impl<S: Store> VaultFs<S> {
             if !source.is_plain_file() {
                 self.remove_type_file(&from.content, source)?;
             }
+            self.touch_parents([from, to], [source, target]);
         } else {
             // A file and a symbolic link: the nodes swap, then the old one goes.
             self.exchange_nodes(from, source, to, target)?;
@@ -315,6 +316,7 @@ impl<S: Store> VaultFs<S> {
             RenameMode::Replace,
         )?;
         self.remove_type_file(&from.content, source)?;
+        self.touch_parents([from, to], [source, target]);
         if let Err(e) = self.remove_content_dir(hash, handle, &litter) {
             tracing::warn!(error = %e, "an orphaned content directory is left for `check`");
         }
@@ -344,6 +346,7 @@ impl<S: Store> VaultFs<S> {
                 target.type_path().as_bytes(),
                 RenameMode::Exchange,
             )?;
+            self.touch_parents([from, to], [source, target]);
         } else {
             self.exchange_nodes(from, source, to, target)?;
         }
@@ -463,6 +466,19 @@ impl<S: Store> VaultFs<S> {
         self.touch_changed(node, to);
         for side in [from, to] {
             self.mark_changed(side.parent);
+        }
+    }
+
+    /// A type file that moved from wrapper to wrapper changed no entry of the directories around
+    /// them, whose times must change all the same.
+    fn touch_parents(&self, sides: [&Side<'_, S>; 2], of: [&Found<S>; 2]) {
+        for (side, node) in sides.into_iter().zip(of) {
+            if !node.is_plain_file() {
+                let dir = StoreNode::Dir(&side.content);
+                if let Err(e) = self.store.set_times(dir, None, Some(TimeSet::Now)) {
+                    tracing::debug!(error = %e, "time of a directory not updated after a rename");
+                }
+            }
         }
     }
 

@@ -118,7 +118,12 @@ fn replay(ops: &[Op]) {
 fn replay_on_disk(ops: &[Op]) {
     for setting in Setting::all() {
         let dir = tempfile::tempdir().unwrap();
-        let bed = Bed::new(LocalStore::open(dir.path()).unwrap(), setting);
+        let store = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            LocalStore::open(&path).unwrap()
+        };
+        let bed = Bed::new(store("vault"), store("state"), setting);
         if let Err(reason) = Machine::new(bed).run(ops) {
             panic!("{setting:?}: {reason}");
         }
