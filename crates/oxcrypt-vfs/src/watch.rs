@@ -77,11 +77,20 @@ impl<S: Store> Watched<S> {
 #[derive(Debug, Default)]
 pub(crate) struct OwnChanges {
     active: AtomicU32,
+    /// The latest span of time in which this mount made changes; changes close to each other are
+    /// one span.
     start: AtomicU64,
     end: AtomicU64,
+    /// The span before it. An event of then may come when the next change has begun and not yet
+    /// touched the object.
+    previous: [AtomicU64; 2],
     /// The ctime in the attributes given out last.
     told: AtomicU64,
 }
+
+/// Changes of our own that follow each other this closely count as one: a foreign one in between is
+/// taken for ours.
+const SPAN_GAP_NANOS: u64 = 100_000_000;
 
 /// The kernel stamps changes with a clock that may lag by a tick.
 const TICK_NANOS: u64 = 12_000_000;
@@ -90,9 +99,21 @@ impl OwnChanges {
     /// Notes that a change is being made until the guard goes.
     pub(crate) fn begin(&self) -> OwnChange<'_> {
         if self.active.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.start.store(now(), Ordering::Release);
+            self.begin_at(now());
         }
         OwnChange(self)
+    }
+
+    fn begin_at(&self, now: u64) {
+        let (start, end) = (
+            self.start.load(Ordering::Acquire),
+            self.end.load(Ordering::Acquire),
+        );
+        if start == 0 || now.saturating_sub(end) > SPAN_GAP_NANOS {
+            self.previous[1].store(end, Ordering::Release);
+            self.previous[0].store(start, Ordering::Release);
+            self.start.store(now, Ordering::Release);
+        }
     }
 
     /// Whether somebody else is changing the object at this moment.
@@ -110,11 +131,15 @@ impl OwnChanges {
         if self.told.load(Ordering::Relaxed) == ctime {
             return true;
         }
-        let began = self.start.load(Ordering::Acquire);
-        if began == 0 || ctime + TICK_NANOS < began {
-            return false;
-        }
-        self.active.load(Ordering::Acquire) > 0 || ctime <= self.end.load(Ordering::Acquire)
+        let within =
+            |start: u64, end: u64| start != 0 && ctime + TICK_NANOS >= start && ctime <= end;
+        let end = match self.active.load(Ordering::Acquire) {
+            0 => self.end.load(Ordering::Acquire),
+            _ => u64::MAX,
+        };
+        let [start, stop] = &self.previous;
+        within(self.start.load(Ordering::Acquire), end)
+            || within(start.load(Ordering::Acquire), stop.load(Ordering::Acquire))
     }
 }
 
@@ -437,3 +462,37 @@ impl<S: Store> VaultFs<S> {
 }
 
 type Places<S> = FxHashMap<(NodeId, Box<[u8]>), Weak<Node<S>>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: u64) -> Timestamp {
+        Timestamp {
+            secs: (nanos / 1_000_000_000) as i64,
+            nanos: (nanos % 1_000_000_000) as u32,
+        }
+    }
+
+    #[test]
+    fn a_change_is_ours_also_when_the_next_one_has_begun() {
+        const MS: u64 = 1_000_000;
+        let now = 1_000_000 * MS;
+        for pause in [1, 50, 150, 5_000] {
+            let own = OwnChanges::default();
+            own.begin_at(now);
+            own.end.store(now + 5 * MS, Ordering::Release);
+            let next = now + (5 + pause) * MS;
+            own.begin_at(next);
+            own.active.store(1, Ordering::Release);
+            assert!(own.explains(at(now + 3 * MS)), "after {pause} ms");
+            assert!(!own.explains(at(now - 50 * MS)), "before all, {pause} ms");
+            own.end.store(next + MS, Ordering::Release);
+            own.active.store(0, Ordering::Release);
+            assert!(own.explains(at(next)) && !own.explains(at(next + 90 * MS)));
+            if pause > 100 {
+                assert!(!own.explains(at(now + 80 * MS)), "between, {pause} ms");
+            }
+        }
+    }
+}
