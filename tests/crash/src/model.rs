@@ -129,16 +129,35 @@ impl File {
                     .iter()
                     .any(|change| change.explains(i, byte_got)))
             {
-                let covered = self.changes.iter().any(|change| change.covers(i));
-                let what = if covered {
-                    "is none of what was written"
-                } else {
-                    "was synced and is lost"
-                };
-                return Err(format!("byte {i} (chunk {}) {what}", i / 32768));
+                return Err(self.explain(got, i));
             }
         }
         Ok(())
+    }
+}
+
+impl File {
+    /// What is known about a byte that should not be there.
+    fn explain(&self, got: &[u8], i: usize) -> String {
+        let covered = self.changes.iter().any(|change| change.covers(i));
+        let what = if covered {
+            "is none of what was written"
+        } else {
+            "was synced and is lost"
+        };
+        let wrong = (i..got.len())
+            .take_while(|at| self.synced.get(*at) != got.get(*at))
+            .count();
+        let zeros = got[i..i + wrong].iter().all(|byte| *byte == 0);
+        format!(
+            "byte {i} (chunk {}) {what}; {wrong} bytes like it{}; {} bytes of {} synced and {} now; since then {:?}",
+            i / 32768,
+            if zeros { ", all zero" } else { "" },
+            got.len(),
+            self.synced.len(),
+            self.now.len(),
+            self.changes
+        )
     }
 }
 
