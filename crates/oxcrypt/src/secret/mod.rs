@@ -242,6 +242,8 @@ impl NewSource {
             read::command(&self.new_password_command)?
         } else if let Some(name) = &self.new_password_env {
             env::take(name)?
+        } else if let Some(path) = variable("OXCRYPT_NEW_PASSWORD_FILE") {
+            read::file(Path::new(&path))?
         } else {
             tty::ask_twice(label)?
         };

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     vault: VaultArgs,
     /// Files of this machine (`-` is standard input), and at the end the place in the vault: an
-    /// existing directory, or a new name for a single file.
+    /// existing directory, or a new name for a single file. `DIR/.` is what is in DIR.
     #[arg(required = true, num_args = 2..)]
     paths: Vec<OsString>,
     #[command(flatten)]
@@ -124,6 +124,9 @@ impl Put<'_> {
             return self.stdin(to);
         }
         let from = PathBuf::from(source);
+        if into && source.as_bytes().ends_with(b"/.") {
+            return self.contents(&from, to, queue);
+        }
         let target = if into {
             let absolute = crate::target::absolute(&from)?;
             let name = absolute
@@ -137,6 +140,20 @@ impl Put<'_> {
         let meta = std::fs::metadata(&from).host(&from)?;
         let (parent, _) = find_parent(&self.fs, &target)?;
         self.node(from, meta, &Arc::new(parent), target, 0, queue)
+    }
+
+    /// `DIR/.`: what is in a directory, without the directory, as cp reads it.
+    fn contents(&self, from: &Path, to: &InnerPath, queue: &SyncSender<Job>) -> Result<()> {
+        let dir = find_opt(&self.fs, to, LastLink::Follow)?
+            .ok_or_else(|| Failure::new(Exit::NotFound, "no such directory in the vault").at(to))?;
+        let dir = Arc::new(dir);
+        for entry in std::fs::read_dir(from).host(from)? {
+            let path = from.join(entry.host(from)?.file_name());
+            let meta = std::fs::symlink_metadata(&path).host(&path)?;
+            let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
+            self.node(path, meta, &dir, to.join(&name), 0, queue)?;
+        }
+        Ok(())
     }
 
     /// Feeds one node and, for a directory, all below. Failures of single nodes are reported.
