@@ -122,7 +122,6 @@ pub(crate) fn user_file() -> Result<PathBuf> {
         .ok_or_else(|| Failure::new(Exit::Other, "neither XDG_CONFIG_HOME nor HOME is set"))
 }
 
-/// `$XDG_STATE_HOME/oxcrypt`.
 /// Where journals of interrupted writes are kept. Root's do not depend on whose home it has at the
 /// moment (a shell, a boot, sudo).
 pub(crate) fn journal_dir() -> Option<PathBuf> {
@@ -133,6 +132,7 @@ pub(crate) fn journal_dir() -> Option<PathBuf> {
     state_dir()
 }
 
+/// `$XDG_STATE_HOME/oxcrypt`.
 pub(crate) fn state_dir() -> Option<PathBuf> {
     xdg("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("oxcrypt"))
 }

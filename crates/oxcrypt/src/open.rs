@@ -112,8 +112,14 @@ pub(crate) fn file_system(
     events: Box<dyn EventSink>,
 ) -> Result<Arc<Fs>> {
     let writes = !options.read_only && options.durability != Durability::None;
-    let fs = VaultFs::new(unlocked.store, unlocked.cryptor, options, events)
-        .at("the vault's root directory")?;
+    let Unlocked { store, cryptor, .. } = unlocked;
+    if !writes {
+        finish_interrupted(ctx, target, &store, &cryptor)?;
+    }
+    let fs = VaultFs::new(store, cryptor, options, events).at("the vault's root directory")?;
+    if !writes {
+        return Ok(Arc::new(fs));
+    }
     let state = config::journal_dir().ok_or_else(|| {
         Failure::new(Exit::Other, "there is no place for the journal")
             .hint("set XDG_STATE_HOME or HOME")
@@ -124,6 +130,37 @@ pub(crate) fn file_system(
         .at("the journal of interrupted writes")?;
     tell_replayed(ctx, &replayed);
     Ok(Arc::new(fs))
+}
+
+/// Finishes what writers that are gone left in their journals: without that, parts of files may be
+/// older than what was synced. Nothing happens where nothing was left.
+pub(crate) fn finish_interrupted(
+    ctx: &Ctx,
+    target: &Target,
+    store: &Arc<LocalStore>,
+    cryptor: &Arc<Cryptor>,
+) -> Result<()> {
+    // Without such a place nobody can have left anything.
+    let Some(state) = config::journal_dir() else {
+        return Ok(());
+    };
+    let claimed = claim(&state, &target.path, false).host(&state)?;
+    let options = VfsOptions {
+        durability: Durability::None,
+        ..VfsOptions::default()
+    };
+    let (store, cryptor) = (Arc::clone(store), Arc::clone(cryptor));
+    let fs = VaultFs::new(store, cryptor, options, Box::new(LogEvents))
+        .at("the vault's root directory")?;
+    let (_, replayed) = fs
+        .journaled(claimed, JournalOptions::default())
+        .map_err(|e| {
+            Failure::from(e)
+                .at("writes that were interrupted cannot be finished")
+                .hint("unlock the vault once where it can be written")
+        })?;
+    tell_replayed(ctx, &replayed);
+    Ok(())
 }
 
 /// A file system without a journal, for a vault that nobody will miss.

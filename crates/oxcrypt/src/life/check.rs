@@ -15,7 +15,7 @@ use crate::ctx::Ctx;
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
 use crate::mount::claim;
-use crate::open::{VaultArgs, cryptor_of, open_target_key};
+use crate::open::{VaultArgs, cryptor_of, finish_interrupted, open_target_key};
 use crate::target::Target;
 
 /// Arguments of `check`.
@@ -116,6 +116,12 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let open = open_target_key(ctx, &target, &args.vault.source)?;
     let cryptor = cryptor_of(&open);
     let store = target.store()?;
+    let cryptor = std::sync::Arc::new(cryptor);
+    match finish_interrupted(ctx, &target, &store, &cryptor) {
+        // What is wrong with the top directory is for the check to say.
+        Ok(()) => {}
+        Err(e) => ctx.out.warn(&e.message),
+    }
     let mut run = Checker {
         ctx,
         args,
