@@ -138,3 +138,33 @@ fn migration() {
         "oxcrypt -q init ~/vault; oxcrypt -q init ~/a; oxcrypt -q init ~/b; oxcrypt put ~/a notes.txt /",
     );
 }
+
+/// The shipped units, with the path of this build.
+#[test]
+fn units_are_right() {
+    let known = Command::new("systemd-analyze").arg("--version").output();
+    if !known.is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: systemd-analyze is missing");
+        return;
+    }
+    let ox = home();
+    for kind in ["system", "user"] {
+        let file = format!("../../packaging/systemd/{kind}/oxcrypt@.service");
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+        let program = env!("CARGO_BIN_EXE_oxcrypt");
+        let text = text.unwrap().replace("/usr/bin/oxcrypt", program);
+        let unit = ox.write("oxcrypt@test.service", text);
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["verify", "--man=no"]);
+        if kind == "user" {
+            verify.arg("--user");
+        }
+        let done = verify
+            .arg(&unit)
+            .env("XDG_RUNTIME_DIR", ox.dir.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!told.contains("oxcrypt@test"), "{kind}: {told}");
+    }
+}

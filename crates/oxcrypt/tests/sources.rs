@@ -201,3 +201,32 @@ fn the_variable_is_gone_from_the_environment() {
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
 }
+
+/// The desktop's key ring, played by a script with the arguments of `secret-tool`.
+#[test]
+fn a_passphrase_in_the_key_ring() {
+    use std::os::unix::fs::PermissionsExt;
+    let ox = prepared();
+    std::fs::create_dir(ox.path("bin")).unwrap();
+    let script = "#!/bin/sh\ncase $1 in\nstore) cat > \"$HOME/kept-$6\" ;;\nlookup) cat \
+                  \"$HOME/kept-$5\" ;;\nclear) rm -f \"$HOME/kept-$5\" ;;\nesac\n";
+    let tool = ox.path("bin/secret-tool");
+    std::fs::write(&tool, script).unwrap();
+    std::fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!(
+        "{}:{}",
+        ox.path("bin").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let run = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let done = ox.command(&words).env("PATH", &path).output().unwrap();
+        done.status.code().unwrap()
+    };
+    assert_eq!(run("ls v --keyring"), 3);
+    assert_eq!(run("key add v --password-file new"), 3);
+    assert_eq!(run("key add v --password-file pw"), 0);
+    assert_eq!(run("ls v --keyring"), 0);
+    assert_eq!(run("key remove v"), 0);
+    assert_eq!(run("ls v --keyring"), 3);
+}

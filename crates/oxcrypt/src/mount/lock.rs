@@ -146,7 +146,7 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
     let is_gone = || {
         let mounted = table::at(&mount.point).ok().flatten();
         mounted.is_none_or(|m| (m.major, m.minor) != (mount.major, mount.minor))
-            && pid.is_none_or(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+            && !pid.is_some_and(runs)
     };
     while !is_gone() {
         if Instant::now() >= end {
@@ -156,6 +156,16 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// Whether a process runs; one that only waits to be collected by its parent does not.
+fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim_start().chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 fn kill(pid: Option<u32>) {
