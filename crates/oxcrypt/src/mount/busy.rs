@@ -6,8 +6,17 @@ use std::path::Path;
 use super::table::Mounted;
 use crate::failure::Holder;
 
+/// How closely to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// Directories, programs and open files.
+    Quick,
+    /// Mapped files of closed descriptors as well. Slow: the kernel writes out every process's map.
+    Thorough,
+}
+
 /// All processes that can be looked into (one's own; all as root).
-pub(crate) fn holders(mount: &Mounted) -> Vec<Holder> {
+pub(crate) fn holders(mount: &Mounted, look: Look) -> Vec<Holder> {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -16,7 +25,7 @@ pub(crate) fn holders(mount: &Mounted) -> Vec<Holder> {
         .flatten()
         .filter_map(|entry| {
             let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let why = reason(&entry.path(), device, mount)?;
+            let why = reason(&entry.path(), device, mount, look)?;
             let comm = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             let comm = comm.trim_end().to_owned();
             Some(Holder { pid, comm, why })
@@ -26,8 +35,7 @@ pub(crate) fn holders(mount: &Mounted) -> Vec<Holder> {
     found
 }
 
-fn reason(process: &Path, device: u64, mount: &Mounted) -> Option<&'static str> {
-    let mount_device = format!("{:02x}:{:02x}", mount.major, mount.minor);
+fn reason(process: &Path, device: u64, mount: &Mounted, look: Look) -> Option<&'static str> {
     let on = |name: &str| is_on(&process.join(name), device, &mount.point);
     if on("cwd") {
         return Some("cwd");
@@ -45,6 +53,10 @@ fn reason(process: &Path, device: u64, mount: &Mounted) -> Option<&'static str> 
     {
         return Some("fd");
     }
+    if look == Look::Quick {
+        return None;
+    }
+    let mount_device = format!("{:02x}:{:02x}", mount.major, mount.minor);
     let maps = std::fs::read_to_string(process.join("maps")).ok()?;
     let mapped = maps
         .lines()

@@ -21,7 +21,7 @@ use crate::failure::{Failure, Host, Result};
 const MAX_LINE: u64 = 64 * 1024;
 /// Connections served at the same time.
 const MAX_CONNECTIONS: usize = 16;
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What can be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -174,9 +174,6 @@ fn events(live: &Live, stream: &UnixStream, mut since: u64, follow: bool) -> std
         for record in records {
             since = record.seq + 1;
             send(stream, &record)?;
-        }
-        if live.is_ending() && live.events.since(since).is_empty() {
-            break;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::How;
+use super::busy::Look;
 use super::live::Live;
 use super::{busy, lock, table};
 
@@ -40,11 +40,8 @@ pub(super) fn watch(live: &Arc<Live>) {
 
 /// Whether the vault is locked now. Never while a program has a file of it open.
 fn try_lock(live: &Live, limit: Duration, told: &mut bool) -> bool {
-    let users = match table::at(&live.point) {
-        Ok(Some(mount)) => busy::holders(&mount),
-        _ => return true,
-    };
-    if users.is_empty() && lock::from_inside(live, How::Gently).is_ok() {
+    // The kernel knows best: it refuses while a file is open, mapped, or a directory is sat in.
+    if lock::quietly(live).is_ok() {
         let text = format!("not used for {}", humantime::format_duration(limit));
         live.events.say("locked", Some(text));
         return true;
@@ -52,6 +49,8 @@ fn try_lock(live: &Live, limit: Duration, told: &mut bool) -> bool {
     // Once for each time it stays unused, not at every look.
     if !*told {
         *told = true;
+        let mounted = table::at(&live.point).ok().flatten();
+        let users = mounted.map_or_else(Vec::new, |m| busy::holders(&m, Look::Quick));
         let names: Vec<String> = users
             .iter()
             .map(|u| format!("{} ({})", u.pid, u.comm))

@@ -212,10 +212,9 @@ impl Live {
 
     pub(crate) fn status(&self) -> Status {
         let idle = self.idle();
-        let users = table::at(&self.point)
-            .ok()
-            .flatten()
-            .map_or(0, |mount| super::busy::holders(&mount).len() as u64);
+        let users = table::at(&self.point).ok().flatten().map_or(0, |mount| {
+            super::busy::holders(&mount, super::busy::Look::Quick).len() as u64
+        });
         let (rss, cpu_s) = usage();
         Status {
             pid: std::process::id(),

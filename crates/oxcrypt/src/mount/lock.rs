@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::mount::UnmountFlags;
 use serde::Serialize;
 
+use super::busy::Look;
 use super::control::{self, How};
 use super::live::Live;
 use super::table::{self, Mounted};
@@ -180,7 +181,10 @@ fn told_by_whom(mount: &Mounted) -> Failure {
     let mut failure = Failure::new(Exit::Busy, format!("{point} is in use")).hint(format!(
         "close these programs, or: oxcrypt lock --force {point}"
     ));
-    failure.holders = busy::holders(mount);
+    failure.holders = busy::holders(mount, Look::Quick);
+    if failure.holders.is_empty() {
+        failure.holders = busy::holders(mount, Look::Thorough);
+    }
     failure
 }
 
@@ -199,11 +203,30 @@ pub(super) fn from_inside(live: &Live, how: How) -> Result<()> {
             UnmountFlags::DETACH
         }
     };
+    let done = end_mount(live, flags);
+    if let Err(e) = &done {
+        live.events.say("lock_failed", Some(e.message.clone()));
+    }
+    done
+}
+
+/// As [`from_inside`], for a vault that is not used: a refusal is not worth an event each time.
+pub(super) fn quietly(live: &Live) -> Result<()> {
+    if let Some(command) = &live.before_lock {
+        // It would run in vain, again and again, while the vault is in use.
+        if !table::at(&live.point)?.is_some_and(|m| busy::holders(&m, Look::Quick).is_empty()) {
+            return Err(Failure::new(Exit::Busy, "in use"));
+        }
+        hooks::before_lock(live, command);
+    }
+    end_mount(live, UnmountFlags::empty())
+}
+
+fn end_mount(live: &Live, flags: UnmountFlags) -> Result<()> {
     live.ending.store(true, Ordering::Release);
     let done = unmount(&live.point, flags);
-    if let Err(e) = &done {
+    if done.is_err() {
         live.ending.store(false, Ordering::Release);
-        live.events.say("lock_failed", Some(e.message.clone()));
     }
     done
 }
