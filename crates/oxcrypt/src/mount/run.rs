@@ -193,9 +193,12 @@ fn confine(ctx: &Ctx, options: &super::args::Options, target: &Target) {
     if options.no_sandbox {
         return;
     }
+    // Root's journals are not in its home.
+    let journals = crate::config::journal_dir();
     let state = crate::config::state_dir();
     let runtime = super::runtime::dir().ok();
     let mut places = vec![target.path.as_path()];
+    places.extend(journals.as_deref());
     places.extend(state.as_deref());
     places.extend(runtime.as_deref());
     let confined = crate::hardening::confine(&places);
