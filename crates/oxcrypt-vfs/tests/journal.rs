@@ -150,7 +150,7 @@ impl World {
             0 => {
                 self.fs.fsync(known.node, dice.coin())?;
                 known.states = vec![next];
-                return Ok(());
+                Ok(())
             }
             1 => {
                 let len = match dice.below(3) {
