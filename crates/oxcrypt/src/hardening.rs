@@ -129,7 +129,7 @@ mod tests {
         std::fs::create_dir(&inside).unwrap();
         std::fs::write(&outside, b"x").unwrap();
         let confined = std::thread::spawn({
-            let (inside, outside) = (inside.clone(), outside);
+            let outside = outside.clone();
             move || {
                 let confined = confine(&[&inside]);
                 std::fs::write(inside.join("file"), b"x").unwrap();
