@@ -177,13 +177,6 @@ pub enum Fix {
         /// The directory that holds it; empty for the content directory itself.
         node: Vec<u8>,
     },
-    /// Gives a directory whose id is lost a new one. It will be empty; what was in it is an orphan.
-    RenewDirId {
-        /// Where the node is.
-        content: ContentPath,
-        /// The node.
-        node: Vec<u8>,
-    },
     /// Cuts what follows the name in a `name.c9s`.
     CutNameFile {
         /// Where the node is.
@@ -217,7 +210,6 @@ impl Fix {
             Self::AdoptOrphan { .. } => "adopt_orphan",
             Self::AdoptNode { .. } => "adopt_node",
             Self::SetLooseFileAside { .. } => "set_loose_file_aside",
-            Self::RenewDirId { .. } => "renew_dir_id",
             Self::CutNameFile { .. } => "cut_name_file",
             Self::RenameToHash { .. } => "rename_to_hash",
             Self::RemoveEmptyNode { .. } => "remove_empty_node",

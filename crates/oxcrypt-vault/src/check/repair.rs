@@ -2,7 +2,7 @@
 //! to be redundant; everything else is moved.
 
 use oxcrypt_core::name::{MAX_NAME_FILE_LEN, NameFile};
-use oxcrypt_core::{Cryptor, DirId, ShortName, with_rng};
+use oxcrypt_core::{Cryptor, ShortName};
 use oxcrypt_store::{RenameMode, Store, StoreError, StoreErrorKind, durable};
 
 use super::adopt;
@@ -10,7 +10,7 @@ use super::finding::Fix;
 use crate::create::make_content_dir;
 use crate::dir_id_backup;
 use crate::error::VaultError;
-use crate::layout::{ContentPath, DIR_FILE, FILE_MODE, NAME_FILE, lossy};
+use crate::layout::{ContentPath, FILE_MODE, NAME_FILE, lossy};
 
 /// Applies one fix, durably. To be used on a vault nobody else is writing to, with findings of a
 /// check just made; a fix that does not apply any more fails and changes nothing.
@@ -36,9 +36,6 @@ pub fn repair<S: Store>(store: &S, cryptor: &Cryptor, fix: &Fix) -> Result<(), V
         }
         Fix::SetLooseFileAside { content, node } => at_node(content, node, || {
             adopt::loose_file(store, cryptor, content, node)
-        }),
-        Fix::RenewDirId { content, node } => at_node(content, node, || {
-            renew_dir_id(store, cryptor, content, node)
         }),
         Fix::CutNameFile { content, node } => {
             at_node(content, node, || cut_name_file(store, content, node))
@@ -67,22 +64,6 @@ fn at_node(
     act: impl FnOnce() -> Result<(), StoreError>,
 ) -> Result<(), VaultError> {
     act().map_err(VaultError::store(format!("{content}/{}", lossy(node))))
-}
-
-/// CRASH: the new directory is there before anything leads to it.
-fn renew_dir_id<S: Store>(
-    store: &S,
-    cryptor: &Cryptor,
-    content: &ContentPath,
-    node: &[u8],
-) -> Result<(), StoreError> {
-    let node = store.open_dir(&content.open(store)?, node)?;
-    if store.stat(&node, DIR_FILE)?.size != 0 {
-        return Err(StoreErrorKind::InvalidInput.into());
-    }
-    let id = with_rng(DirId::random);
-    make_content_dir(store, cryptor, &id)?;
-    durable::write_small_atomic(store, &node, DIR_FILE, id.as_bytes(), FILE_MODE, true)
 }
 
 /// The whole name in a node's `name.c9s`, without what follows it.

@@ -116,13 +116,13 @@ fn fault_finding(survey: &Survey, dir_file: &DirFile, fault: DirFileFault) -> Fi
         DirFileFault::Unreadable(error) => (Code::Unreadable, format!("cannot be read: {error}")),
     };
     let mut finding = at_dir_file(survey, place, code, detail);
-    let content = survey.contents[place.content].path.clone();
-    let node = place.name.clone();
-    finding.fix = match code {
-        Code::LooseDirFile => Some(Fix::SetLooseFileAside { content, node }),
-        Code::EmptyDirFile => Some(Fix::RenewDirId { content, node }),
-        _ => None,
-    };
+    if code == Code::LooseDirFile {
+        let content = survey.contents[place.content].path.clone();
+        finding.fix = Some(Fix::SetLooseFileAside {
+            content,
+            node: place.name.clone(),
+        });
+    }
     finding
 }
 
