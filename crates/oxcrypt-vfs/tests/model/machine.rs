@@ -528,7 +528,7 @@ impl<S: Store> Machine<S> {
         let Some(mut cursor) = self.cursor.take() else {
             return Ok(());
         };
-        let held = self.held.iter().any(|held| *held == cursor.dir);
+        let held = self.held.contains(&cursor.dir);
         if !held || self.reference.nodes[cursor.dir.1].nlink == 0 {
             return Ok(());
         }
@@ -647,6 +647,7 @@ fn lookup_name(raw: &[u8]) -> Result<String, ErrorKind> {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers have temporaries")]
 fn same<T: PartialEq + std::fmt::Debug>(
     got: Result<T, oxcrypt_vfs::Error>,
     want: Result<T, ErrorKind>,

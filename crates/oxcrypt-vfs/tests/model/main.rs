@@ -72,10 +72,6 @@ fn explore<S: Store>(default_steps: u64, make_bed: impl Fn(Setting) -> Bed<S>) {
 }
 
 fn moment() -> u64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a seed for one run, printed if it fails"
-    )]
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap().as_nanos() as u64
 }
