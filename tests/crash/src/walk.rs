@@ -94,7 +94,7 @@ pub(crate) fn print(root: &Path) {
     println!("end\t\t");
 }
 
-/// What [`print`] printed; `None` if it did not come to its end.
+/// What [`print()`] printed; `None` if it did not come to its end.
 pub(crate) fn parse(text: &str) -> Option<BTreeMap<String, Seen>> {
     let mut seen = BTreeMap::new();
     let decode = |text: &str| data_encoding::BASE64.decode(text.as_bytes()).ok();
