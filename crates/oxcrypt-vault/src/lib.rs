@@ -4,7 +4,7 @@
 //! keeps a copy of what it replaces, is written aside and moved into place, and can be repeated
 //! after a crash at any point.
 //!
-//! Where to start: [`detect`], then [`unlock`]; [`create`] for a new vault.
+//! Where to start: [`detect()`], then [`unlock()`]; [`create()`] for a new vault.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

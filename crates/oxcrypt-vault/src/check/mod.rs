@@ -2,7 +2,7 @@
 //! chunk.
 //!
 //! Reads only. Two passes: the first collects directory ids and content directories, the second
-//! looks at every node, on several threads. [`repair`] applies one fix; none deletes data.
+//! looks at every node, on several threads. [`repair()`] applies one fix; none deletes data.
 
 mod adopt;
 mod content;

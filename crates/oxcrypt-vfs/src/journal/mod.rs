@@ -15,7 +15,7 @@
 //! Shortening a file inside a chunk seals that chunk anew and is logged as one step with the new
 //! length.
 //!
-//! After a crash [`replay`](replay) applies what the logs hold before the vault is used. All of it
+//! After a crash [`replay()`] applies what the logs hold before the vault is used. All of it
 //! is ciphertext; each chunk must authenticate under its file's key before it is written.
 //!
 //! # Order of records and direct changes
