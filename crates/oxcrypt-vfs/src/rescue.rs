@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use oxcrypt_core::content::layout::ChunkIndex;
 use oxcrypt_core::name::CleartextName;
-use oxcrypt_store::{Node as StoreNode, OpenMode, Store, StoreErrorKind};
+use oxcrypt_store::{Node as StoreNode, Store, StoreErrorKind};
 
 use crate::error::{ErrorKind, Result};
 use crate::event::EventKind;
 use crate::node::{Backing, FileIo, Node};
-use crate::resolve::CONTENTS_FILE;
 use crate::vault_fs::VaultFs;
 
 /// Names that are tried for a copy.
@@ -59,26 +58,10 @@ impl<S: Store> VaultFs<S> {
         for nth in 1..=TRIES {
             let text = copy_name(name, nth);
             let sealed = self.seal(dir, &CleartextName::parse(text.as_bytes())?)?;
-            let mut made = None;
-            let built = if sealed.full.is_none() {
-                let mode = OpenMode::new_file(0o600);
-                self.store
-                    .open(&content, sealed.node_name.as_bytes(), mode)
-                    .map(|file| made = Some(file))
-                    .map_err(Into::into)
-            } else {
-                self.build_wrapper(&content, &sealed, |temp| {
-                    let path = temp.join(CONTENTS_FILE);
-                    let mode = OpenMode::new_file(0o600);
-                    made = Some(self.store.open(&content, path.as_bytes(), mode)?);
-                    Ok(())
-                })
-            };
-            match built {
+            let file = match self.make_file(&content, &sealed, 0o600) {
                 Err(e) if e.kind == ErrorKind::Exists => continue,
                 other => other?,
-            }
-            let file = made.ok_or(ErrorKind::Internal)?;
+            };
             self.copy_ciphertext(&mut io, &file)?;
             io.backing = Some(Backing {
                 file,

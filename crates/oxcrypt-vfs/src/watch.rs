@@ -166,11 +166,12 @@ fn now() -> u64 {
         .map_or(0, |d| d.as_nanos() as u64)
 }
 
-fn nanos(t: Timestamp) -> u64 {
+/// A time as one number; what lies before 1970 or beyond the range is its border.
+pub(crate) fn nanos(t: Timestamp) -> u64 {
     u64::try_from(t.secs)
         .unwrap_or(0)
         .saturating_mul(1_000_000_000)
-        + u64::from(t.nanos)
+        .saturating_add(u64::from(t.nanos))
 }
 
 impl<S: Store> VaultFs<S> {

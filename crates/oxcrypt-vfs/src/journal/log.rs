@@ -59,8 +59,7 @@ pub(crate) struct Log<S: Store> {
     commits: Mutex<Commits>,
     committed: Condvar,
     freed: Condvar,
-    /// The end of what was appended, for a look without a lock.
-    end: AtomicU64,
+    /// As in the state, for a look without a lock.
     epoch: AtomicU64,
 }
 
@@ -96,7 +95,6 @@ impl<S: Store> Log<S> {
             commits: Mutex::default(),
             committed: Condvar::new(),
             freed: Condvar::new(),
-            end: AtomicU64::new(0),
             epoch: AtomicU64::new(epoch),
             store,
         })
@@ -136,7 +134,6 @@ impl<S: Store> Log<S> {
         state.at += len;
         state.seq += 1;
         state.end += len;
-        self.end.store(state.end, Ordering::Release);
         Ok((spot, state.end))
     }
 
@@ -229,7 +226,7 @@ impl<S: Store> Log<S> {
 
     /// The end of the log.
     pub(crate) fn end(&self) -> Lsn {
-        self.end.load(Ordering::Acquire)
+        self.state.lock().end
     }
 
     /// How full the active half is, in bytes.

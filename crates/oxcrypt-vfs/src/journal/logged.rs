@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Body, FileIo, Node};
 use crate::types::TimeChange;
 use crate::vault_fs::VaultFs;
+use crate::watch::nanos;
 
 /// The live records of one file. Guarded by the file's lock.
 #[derive(Debug)]
@@ -79,13 +80,6 @@ impl LogicalLen {
             seen
         }
     }
-}
-
-fn nanos(t: Timestamp) -> u64 {
-    u64::try_from(t.secs)
-        .unwrap_or(0)
-        .saturating_mul(1_000_000_000)
-        .saturating_add(u64::from(t.nanos))
 }
 
 fn now() -> (i64, u32) {

@@ -10,7 +10,9 @@ use oxcrypt_store::{Node as StoreNode, OpenMode, Stat, Store, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Backing, Body, Node};
-use crate::resolve::{CONTENTS_FILE, Content, DIR_FILE, DIRID_FILE, Found, NodeName, SYMLINK_FILE};
+use crate::resolve::{
+    CONTENTS_FILE, Content, DIR_FILE, DIRID_FILE, Found, NodeName, SYMLINK_FILE, Sealed,
+};
 use crate::types::{Caller, Entry, NodeId, NodeKind};
 use crate::vault_fs::{VaultFs, hash_path};
 
@@ -29,27 +31,11 @@ impl<S: Store> VaultFs<S> {
         self.refuse_alias(&parent, &content, &name)?;
         let sealed = self.seal(dir, &name)?;
         let mode = mode & 0o7777;
-        let file = if sealed.full.is_none() {
-            self.store.open(
-                &content,
-                sealed.node_name.as_bytes(),
-                OpenMode::new_file(mode),
-            )?
-        } else {
+        if sealed.full.is_some() {
             // Building a wrapper in vain would change the times of the directory.
             self.refuse_taken(&parent, &content, &name)?;
-            let mut made = None;
-            self.build_wrapper(&content, &sealed, |temp| {
-                let path = temp.join(CONTENTS_FILE);
-                made = Some(self.store.open(
-                    &content,
-                    path.as_bytes(),
-                    OpenMode::new_file(mode),
-                )?);
-                Ok(())
-            })?;
-            made.ok_or(ErrorKind::Internal)?
-        };
+        }
+        let file = self.make_file(&content, &sealed, mode)?;
         if self.options.own_by_caller {
             self.own_new(StoreNode::File(&file), &parent, caller)?;
             // Giving a file away clears its set-id bits.
@@ -57,6 +43,29 @@ impl<S: Store> VaultFs<S> {
         }
         let stat = self.store.stat_file(&file)?;
         Ok(self.intern_new_file(&parent, &name, file, &stat))
+    }
+
+    /// Makes the empty ciphertext file of a new regular file, in a wrapper where its name is
+    /// shortened.
+    pub(crate) fn make_file(
+        &self,
+        content: &S::Dir,
+        sealed: &Sealed,
+        mode: u32,
+    ) -> Result<S::File> {
+        let mode = OpenMode::new_file(mode);
+        if sealed.full.is_none() {
+            return Ok(self
+                .store
+                .open(content, sealed.node_name.as_bytes(), mode)?);
+        }
+        let mut made = None;
+        self.build_wrapper(content, sealed, |temp| {
+            let path = temp.join(CONTENTS_FILE);
+            made = Some(self.store.open(content, path.as_bytes(), mode)?);
+            Ok(())
+        })?;
+        made.ok_or(ErrorKind::Internal.into())
     }
 
     fn intern_new_file(
