@@ -68,6 +68,15 @@ impl Bed {
             .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()))
     }
 
+    /// As [`Bed::mount`]; a refusal is printed with `what` was being done.
+    pub(crate) fn mount_again(&self, what: &str) -> Option<Daemon> {
+        self.mount()
+            .inspect_err(|refused| {
+                println!("{what}: does not mount again: {}", refused.words.trim());
+            })
+            .ok()
+    }
+
     /// Starts the daemon and waits until the mount answers; its own words where it does not.
     pub(crate) fn mount(&self) -> Result<Daemon, Refused> {
         let log = tempfile::NamedTempFile::new().unwrap();

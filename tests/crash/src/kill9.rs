@@ -61,15 +61,8 @@ fn with_vault(program: &Path, name: &str, rounds: u32, seed: u64) -> bool {
         if random.one_in(5) {
             cut_short(&bed, &mut random);
         }
-        let mut daemon = match bed.mount() {
-            Ok(daemon) => daemon,
-            Err(refused) => {
-                println!(
-                    "kill9 {name} round {round}: does not mount again: {}",
-                    refused.words.trim()
-                );
-                return false;
-            }
+        let Some(mut daemon) = bed.mount_again(&format!("kill9 {name} round {round}")) else {
+            return false;
         };
         if round > 0 {
             let mut wrong = Wrong::default();

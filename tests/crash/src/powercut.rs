@@ -56,15 +56,8 @@ fn with_vault(program: &Path, name: &str, rounds: u32, seed: u64) -> bool {
     let (mut ours, mut control) = (Wrong::default(), Wrong::default());
     let mut bad_rounds = 0;
     for round in 0..=rounds {
-        let daemon = match bed.mount() {
-            Ok(daemon) => daemon,
-            Err(refused) => {
-                println!(
-                    "powercut {name} round {round}: does not mount again: {}",
-                    refused.words.trim()
-                );
-                return false;
-            }
+        let Some(daemon) = bed.mount_again(&format!("powercut {name} round {round}")) else {
+            return false;
         };
         if round > 0 {
             let mut wrong = Wrong::default();
