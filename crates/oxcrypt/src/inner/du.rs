@@ -44,16 +44,10 @@ struct Line {
 
 pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let vault = open(ctx, &args.vault, Mode::Read)?;
-    let root = [OsString::from("/")];
-    let paths: &[OsString] = if args.paths.is_empty() {
-        &root
-    } else {
-        &args.paths
-    };
+    let paths = InnerPath::parse_or_top(&args.paths);
     let layout = vault.fs.cryptor().layout();
     let mut failure: Option<Failure> = None;
     for path in paths {
-        let path = InnerPath::parse(path);
         let mut sum = Sum::default();
         let mut visit = |met: super::node::Met<'_>| {
             ctx.go_on()?;

@@ -102,12 +102,7 @@ struct Lister<'a> {
 
 pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let vault = open(ctx, &args.vault, Mode::Read)?;
-    let root = [OsString::from("/")];
-    let paths: &[OsString] = if args.paths.is_empty() {
-        &root
-    } else {
-        &args.paths
-    };
+    let paths = InnerPath::parse_or_top(&args.paths);
     let mut lister = Lister {
         ctx,
         args,
@@ -117,7 +112,6 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         several: paths.len() > 1 || args.recursive,
     };
     for path in paths {
-        let path = InnerPath::parse(path);
         if let Err(e) = lister.top(&path) {
             lister.failed(e);
         }

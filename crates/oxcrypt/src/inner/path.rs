@@ -1,6 +1,6 @@
 //! Paths inside a vault: always from its top, `/` between the names.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// A path inside a vault, without `.`; `..` goes up by name and stops at the top.
@@ -12,6 +12,14 @@ pub(crate) struct InnerPath {
 }
 
 impl InnerPath {
+    /// The paths given to a command, or the top of the vault if there are none.
+    pub(crate) fn parse_or_top(texts: &[OsString]) -> Vec<Self> {
+        if texts.is_empty() {
+            return vec![Self::parse(OsStr::new("/"))];
+        }
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+
     pub(crate) fn parse(text: &OsStr) -> Self {
         let bytes = text.as_bytes();
         let mut names: Vec<Vec<u8>> = Vec::new();
