@@ -5,10 +5,12 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
-use super::{runtime, table};
+use super::runtime;
+use super::table::{self, Mounted};
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
 use crate::target::Target;
@@ -16,6 +18,10 @@ use crate::target::Target;
 /// The vault is ours until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim(#[allow(dead_code, reason = "held for its lock")] File);
+
+/// A process that was just killed holds its lock until the kernel has closed its last file, which
+/// takes a moment on a loaded machine; so does a command that is at its end.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Claims a vault for a writing mount or a repair.
 ///
@@ -31,18 +37,30 @@ pub(crate) fn exclusive(target: &Target) -> Result<Claim> {
         .write(true)
         .open(&path)
         .host(&path)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Claim(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(busy(target)),
-        Err(e) => Err(e).host(&path),
+    let start = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Claim(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(e) => return Err(e).host(&path),
+        }
+        let holder = mounted(target);
+        if holder.is_some() || start.elapsed() >= PATIENCE {
+            return Err(busy(target, holder));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn busy(target: &Target) -> Failure {
+/// The live mount that writes to this vault.
+fn mounted(target: &Target) -> Option<Mounted> {
     let mounts = table::mounts().unwrap_or_default();
-    let mount = mounts
-        .iter()
-        .find(|m| m.vault == target.path && !m.read_only);
+    mounts
+        .into_iter()
+        .find(|m| m.vault == target.path && !m.read_only && !m.is_stale())
+}
+
+fn busy(target: &Target, mount: Option<Mounted>) -> Failure {
     match mount {
         Some(mount) => {
             let point = mount.point.display();
