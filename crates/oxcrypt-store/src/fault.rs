@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::store::{Node, Store};
 use crate::types::{
-    Capabilities, Cookie, Create, DirEntry, OpenMode, RenameMode, Space, Stat, TimeSet,
+    Capabilities, Cookie, Create, DirEntry, Incarnation, OpenMode, RenameMode, Space, Stat,
+    TimeSet, Timestamp,
 };
 
 /// Which call of the [`Store`] trait.
@@ -283,6 +284,12 @@ impl<S: Store> Store for FaultStore<S> {
 
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+    fn incarnation(&self) -> Result<Incarnation> {
+        self.inner.incarnation()
     }
     fn root(&self) -> S::Dir {
         self.inner.root()

@@ -28,6 +28,6 @@ pub use local::{LocalDir, LocalFile, LocalStore, WatchEvent, WatchId, Watcher};
 pub use mem::{MemDir, MemFile, MemStore};
 pub use store::{Node, Store};
 pub use types::{
-    Capabilities, Cookie, Create, DirEntry, Identity, Kind, Latency, OpenMode, RenameMode, Space,
-    Stat, TimeSet, Timestamp,
+    Capabilities, Cookie, Create, DirEntry, Identity, Incarnation, Kind, Latency, OpenMode,
+    RenameMode, Space, Stat, TimeSet, Timestamp,
 };

@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 
 use crate::error::Result;
-use crate::types::{Capabilities, Cookie, DirEntry, OpenMode, RenameMode, Space, Stat, TimeSet};
+use crate::types::{
+    Capabilities, Cookie, DirEntry, Incarnation, OpenMode, RenameMode, Space, Stat, TimeSet,
+    Timestamp,
+};
 
 /// Names the object whose attributes are changed.
 #[derive(Debug)]
@@ -38,6 +41,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// What this store can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Present time, as change times show it; these may be older by a tick of the host's clock.
+    fn now(&self) -> Timestamp;
+
+    /// Which stretch of its life the store is in.
+    ///
+    /// # Errors
+    /// `Io`, `Stale`.
+    fn incarnation(&self) -> Result<Incarnation>;
 
     /// The top directory.
     fn root(&self) -> Self::Dir;

@@ -9,6 +9,17 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
+/// A stretch of a store's life in which nothing that was written is lost, whether synced or not.
+/// It ends with the machine, and when the file system is mounted anew. Different values say that
+/// something may be lost; equal ones that nothing is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Incarnation(pub [u8; Self::LEN]);
+
+impl Incarnation {
+    /// Bytes of it.
+    pub const LEN: usize = 24;
+}
+
 /// The new value of a time attribute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimeSet {

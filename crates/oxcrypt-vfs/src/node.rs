@@ -103,6 +103,8 @@ pub(crate) struct FileState<S: Store> {
     pub(crate) len: LogicalLen,
     /// Chunks of this file are, or are about to be, newer in the journal than on disk.
     pub(crate) has_logged: AtomicBool,
+    /// A writer holds the lock and waits for room in the journal; nothing of this file is logged.
+    pub(crate) awaits_room: AtomicBool,
     /// Content or length on disk changed since the last sync.
     pub(crate) dirty_data: AtomicBool,
     /// Attributes on disk changed since the last full sync.
@@ -154,6 +156,7 @@ impl<S: Store> Default for FileState<S> {
             }),
             len: LogicalLen::default(),
             has_logged: AtomicBool::new(false),
+            awaits_room: AtomicBool::new(false),
             // Somebody may have written to it before we knew it.
             dirty_data: AtomicBool::new(true),
             dirty_attrs: AtomicBool::new(true),

@@ -98,7 +98,7 @@ impl<S: Store> VaultFs<S> {
         let mut replayed = self.replay_all(left)?;
         replayed.add(self.replay_all(std::slice::from_ref(place))?);
         if !self.options.read_only && self.options.durability != Durability::None {
-            self.journal = Some(Journal::open(place, options)?);
+            self.journal = Some(Journal::open(&*self.store, place, options)?);
         }
         Ok((self, replayed))
     }

@@ -92,8 +92,7 @@ impl Machine {
         (fs, faults, replayed)
     }
 
-    /// The background thread does this half a second after the first extension, long before the
-    /// kernel writes extended files back by itself.
+    /// The background thread does this half a second after the first extension.
     fn commit_notes_of_extensions(&self) {
         for name in [b"extends.a", b"extends.b"] {
             let root = self.state.root();
@@ -274,7 +273,9 @@ fn run(seed: u64, combo: CipherCombo) {
                 known.states.drain(..drop);
             }
         } else {
-            machine.commit_notes_of_extensions();
+            if dice.coin() {
+                machine.commit_notes_of_extensions();
+            }
             machine = machine.after_power_cut(&mut dice);
         }
         let (fs, _, _) = machine.boot();

@@ -13,7 +13,7 @@ use super::names;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::name;
 use crate::store::Node;
-use crate::types::{Identity, Kind, Space, Stat, TimeSet, Timestamp};
+use crate::types::{Identity, Incarnation, Kind, Space, Stat, TimeSet, Timestamp};
 
 const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 const NO_FOLLOW: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
@@ -35,6 +35,22 @@ pub(super) fn stat_fd(fd: impl AsFd) -> Result<Stat> {
         AtFlags::EMPTY_PATH,
         WANTED,
     )?))
+}
+
+/// The machine's boot and the mount. Kernels before 6.8 number mounts anew, so that one file system
+/// may by chance get its number again.
+pub(super) fn incarnation(root: &LocalDir) -> Result<Incarnation> {
+    const MNT_ID: StatxFlags = StatxFlags::from_bits_retain(0x1000);
+    const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    let raw = rustix::fs::statx(root, c"", AtFlags::EMPTY_PATH, MNT_ID | MNT_ID_UNIQUE)?;
+    let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let mut bytes = [0; Incarnation::LEN];
+    let digits = boot.iter().filter_map(|b| char::from(*b).to_digit(16));
+    for (i, digit) in digits.take(32).enumerate() {
+        bytes[i / 2] = bytes[i / 2] << 4 | digit as u8;
+    }
+    bytes[16..].copy_from_slice(&raw.stx_mnt_id.to_le_bytes());
+    Ok(Incarnation(bytes))
 }
 
 fn convert(raw: &Statx) -> Stat {

@@ -21,7 +21,8 @@ pub use watch::{WatchEvent, WatchId, Watcher};
 use crate::error::{Result, StoreError};
 use crate::store::{Node, Store};
 use crate::types::{
-    Capabilities, Cookie, DirEntry, Latency, OpenMode, RenameMode, Space, Stat, TimeSet,
+    Capabilities, Cookie, DirEntry, Incarnation, Latency, OpenMode, RenameMode, Space, Stat,
+    TimeSet, Timestamp,
 };
 
 /// A vault directory on this machine.
@@ -94,6 +95,18 @@ impl Store for LocalStore {
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    fn now(&self) -> Timestamp {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        Timestamp {
+            secs: now.tv_sec,
+            nanos: u32::try_from(now.tv_nsec).unwrap_or(0),
+        }
+    }
+
+    fn incarnation(&self) -> Result<Incarnation> {
+        attr::incarnation(&self.root)
     }
 
     fn root(&self) -> LocalDir {

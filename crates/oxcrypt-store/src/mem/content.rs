@@ -19,6 +19,16 @@ impl Content {
         self.len
     }
 
+    /// Cuts what is behind `from` at the end of some page.
+    pub(super) fn tear(&mut self, from: u64, goes_on: &mut dyn FnMut() -> bool) {
+        let mut end = from.next_multiple_of(PAGE as u64);
+        while end < self.len && goes_on() {
+            end += PAGE as u64;
+        }
+        // A length that is not greater than before cannot be too great.
+        let _ = self.set_len(end.min(self.len));
+    }
+
     /// Units of 512 bytes.
     pub(super) fn blocks(&self) -> u64 {
         self.pages.len() as u64 * (PAGE / 512) as u64

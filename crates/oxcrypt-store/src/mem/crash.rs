@@ -13,7 +13,8 @@ impl MemStore {
     /// The store as a machine would find it after losing power now.
     ///
     /// Each file and each directory is either as it was at its last sync or as it is now;
-    /// `survives` decides for each one that differs. Never synced means empty. The choice is made
+    /// `survives` decides for each one that differs. Never synced means empty. A file that has grown
+    /// may also end anywhere between, as hosts write growing files from the front. The choice is made
     /// per object, so a rename between two unsynced directories may leave both names or none, which
     /// is harsher than journaling hosts are.
     #[must_use]
@@ -27,6 +28,7 @@ impl MemStore {
             clock: Arc::clone(&self.clock),
             tree: Arc::new(Mutex::new(())),
             capabilities: self.capabilities,
+            cuts: self.cuts + 1,
         }
     }
 }
@@ -71,6 +73,17 @@ fn outcome(object: &Object, survives: &mut dyn FnMut() -> bool) -> (Attributes, 
     let now = || (inner.attributes.clone(), inner.body.clone());
     if survives() {
         return now();
+    }
+    if let Body::File(content) = &inner.body {
+        let before = match &inner.synced {
+            Some((_, Body::File(synced))) => synced.len(),
+            _ => 0,
+        };
+        if content.len() > before && survives() {
+            let mut torn = content.clone();
+            torn.tear(before, survives);
+            return (inner.attributes.clone(), Body::File(torn));
+        }
     }
     match (&inner.synced, &inner.body) {
         (Some((attributes, body)), _) => (attributes.clone(), body.clone()),

@@ -21,7 +21,8 @@ use parking_lot::Mutex;
 use crate::error::{Result, StoreErrorKind};
 use crate::store::{Node, Store};
 use crate::types::{
-    Capabilities, Cookie, DirEntry, Kind, Latency, OpenMode, RenameMode, Space, Stat, TimeSet,
+    Capabilities, Cookie, DirEntry, Incarnation, Kind, Latency, OpenMode, RenameMode, Space, Stat,
+    TimeSet, Timestamp,
 };
 use object::{Clock, Object};
 
@@ -45,6 +46,8 @@ pub struct MemStore {
     /// Held by every call that reads or changes names, so that a rename is seen whole.
     tree: Arc<Mutex<()>>,
     capabilities: Capabilities,
+    /// Power cuts so far.
+    cuts: u64,
 }
 
 impl MemStore {
@@ -70,6 +73,7 @@ impl MemStore {
             clock,
             tree: Arc::new(Mutex::new(())),
             capabilities,
+            cuts: 0,
         }
     }
 
@@ -98,6 +102,16 @@ impl Store for MemStore {
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.step()
+    }
+
+    fn incarnation(&self) -> Result<Incarnation> {
+        let mut bytes = [0; Incarnation::LEN];
+        bytes[..8].copy_from_slice(&self.cuts.to_le_bytes());
+        Ok(Incarnation(bytes))
     }
 
     fn root(&self) -> MemDir {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use oxcrypt_store::Store;
 
+use super::session::Session;
 use super::{Journal, Lsn};
 use crate::error::Result;
 use crate::node::Body;
@@ -77,6 +78,15 @@ impl<S: Store> Journal<S> {
     }
 }
 
+/// Whether a writer who holds the lock of this file waits for the checkpoint: then all records of
+/// the file are done and durable, and waiting for its lock would be for ever.
+fn awaits_room<S: Store>(node: &crate::node::Node<S>) -> bool {
+    match &node.body {
+        Body::File(file) => file.awaits_room.load(Ordering::Acquire),
+        _ => false,
+    }
+}
+
 impl<S: Store> VaultFs<S> {
     /// Serves the journal until it is stopped. Sleeps without waking while nothing is logged.
     pub(crate) fn run_journal(&self) {
@@ -105,10 +115,11 @@ impl<S: Store> VaultFs<S> {
             return Ok(());
         };
         let nodes = std::mem::take(&mut *journal.nodes.lock());
+        let (mut kept, nodes): (Vec<_>, Vec<_>) =
+            nodes.into_iter().partition(|node| awaits_room(node));
         let done = self.settle_all(&nodes);
         let done = done.and_then(|()| self.sync_all_of(&nodes));
         let done = done.and_then(|()| journal.chunks.void_checkpointed());
-        let mut kept = Vec::new();
         for node in nodes {
             if done.is_err() || self.keeps_records(&node, boundary) {
                 kept.push(node);
@@ -132,8 +143,6 @@ impl<S: Store> VaultFs<S> {
             let Body::File(file) = &node.body else {
                 continue;
             };
-            // A writer that waits for room has settled its file and holds its lock; waiting for it
-            // would be for ever.
             if !file.has_logged.load(Ordering::Acquire) {
                 continue;
             }
@@ -189,7 +198,10 @@ impl<S: Store> VaultFs<S> {
     pub(crate) fn retire_extends(&self, journal: &Journal<S>) -> Result<()> {
         let _one = journal.checkpoint.lock();
         if journal.extends.begin_checkpoint()?.is_some() {
+            // Before the sync: what is extended meanwhile is noted in the other half.
+            let session = Session::now(&*self.store, &*journal.place)?;
             self.store.sync_everything()?;
+            session.write(&*journal.place)?;
             journal.extends.void_checkpointed()?;
             journal.extends.end_checkpoint();
         }
@@ -209,6 +221,7 @@ impl<S: Store> VaultFs<S> {
                     .chunks
                     .clear()
                     .and_then(|()| journal.extends.clear())
+                    .and_then(|()| Session::end(&*journal.place))
                 {
                     tracing::warn!(error = %e, "cannot empty the journal");
                 }

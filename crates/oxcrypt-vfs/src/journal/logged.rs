@@ -271,15 +271,22 @@ impl<S: Store> VaultFs<S> {
                 Ok(done) => return Ok(done),
                 Err(Refusal::Failed(e)) => return Err(e),
                 Err(Refusal::Full) => {
-                    // The checkpoint may be waiting for this very file.
+                    // The checkpoint must not wait for this very file.
                     self.settle(node, io)?;
                     file.has_logged.store(false, Ordering::Release);
-                    if journal.served.load(Ordering::Acquire) {
+                    if let Some(backing) = &io.backing {
+                        self.store.sync_data(&backing.file)?;
+                    }
+                    file.awaits_room.store(true, Ordering::Release);
+                    let done = if journal.served.load(Ordering::Acquire) {
                         journal.hurry();
                         journal.chunks.wait_for_room();
+                        Ok(())
                     } else {
-                        self.checkpoint(journal)?;
-                    }
+                        self.checkpoint(journal)
+                    };
+                    file.awaits_room.store(false, Ordering::Release);
+                    done?;
                 }
             }
         }
@@ -422,6 +429,7 @@ impl<S: Store> VaultFs<S> {
         let Some(mut record) = self.path_record(node) else {
             return Ok(());
         };
+        let noted = self.store.now();
         let head = Head {
             kind: Kind::Extend,
             epoch: 0,
@@ -430,7 +438,7 @@ impl<S: Store> VaultFs<S> {
             mark: mark_of(header.sealed()),
             at: from,
             len: 0,
-            mtime: (0, 0),
+            mtime: (noted.secs, noted.nanos),
             body_len: 0,
         };
         for _ in 0..PATIENCE {

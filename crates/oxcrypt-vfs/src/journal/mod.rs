@@ -27,9 +27,12 @@
 mod checkpoint;
 mod log;
 mod logged;
+mod mend;
 mod place;
 mod record;
 mod replay;
+mod session;
+mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +47,7 @@ pub use place::{Claimed, claim};
 pub(crate) use record::{HEAD_LEN, Head, Kind, mark_of};
 pub use replay::Replayed;
 pub(crate) use replay::{is_empty, replay};
+use session::Session;
 
 use crate::error::Result;
 use crate::node::Node;
@@ -77,6 +81,8 @@ pub(crate) struct Journal<S: Store> {
     pub(crate) chunks: Log<S>,
     pub(crate) extends: Log<S>,
     pub(crate) options: JournalOptions,
+    /// Where the logs are.
+    place: Arc<S>,
     /// Files with records in the chunk log. The journal holds a lookup on each.
     pub(crate) nodes: Mutex<Vec<Arc<Node<S>>>>,
     /// One checkpoint at a time.
@@ -99,10 +105,12 @@ struct Clock {
 }
 
 impl<S: Store> Journal<S> {
-    /// Starts an empty journal in `store`.
-    pub(crate) fn open(store: &Arc<S>, options: JournalOptions) -> Result<Self> {
+    /// Starts an empty journal in `store` for changes in `vault`.
+    pub(crate) fn open(vault: &S, store: &Arc<S>, options: JournalOptions) -> Result<Self> {
         let dir = &store.root();
+        Session::now(vault, &**store)?.write(&**store)?;
         Ok(Self {
+            place: Arc::clone(store),
             chunks: Log::open(Arc::clone(store), dir, CHUNK_LOGS, options.capacity)?,
             extends: Log::open(Arc::clone(store), dir, EXTEND_LOGS, EXTENDS_CAPACITY)?,
             options,

@@ -69,7 +69,7 @@ pub(crate) struct Head {
     pub(crate) at: u64,
     /// Length of the ciphertext file, where the kind has one.
     pub(crate) len: u64,
-    /// Modification time to be set with it.
+    /// Modification time to be set with it; when it was noted, for an extension.
     pub(crate) mtime: (i64, u32),
     pub(crate) body_len: u32,
 }

@@ -1,19 +1,21 @@
 //! Applying what an interrupted mount left in its logs.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use oxcrypt_core::content::layout::{CHUNK_LEN, ChunkIndex};
-use oxcrypt_core::rng::with_rng;
+use oxcrypt_core::content::layout::ChunkIndex;
 use oxcrypt_core::{ChunkBuf, Cryptor, FileHeader};
-use oxcrypt_store::{
-    Cookie, Node as StoreNode, OpenMode, Store, StoreErrorKind, TimeSet, Timestamp,
-};
+use oxcrypt_store::{Node as StoreNode, OpenMode, Store, StoreErrorKind, TimeSet, Timestamp};
 
+use super::mend::Mender;
 use super::record::Mark;
+use super::session::Session;
+use super::walk::walk;
 use super::{CHUNK_LOGS, EXTEND_LOGS, HEAD_LEN, Head, Kind, mark_of};
 use crate::error::Result;
+
+/// Seconds by which change times may be behind the clock of who wrote the notes.
+const CLOCK_SLACK: i64 = 5;
 
 /// What a replay did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,10 +100,25 @@ pub(crate) fn replay<S: Store>(
             None => replay.report_missing(story),
         }
     }
+    let mut last_note = Timestamp::default();
     for (key, story) in &extends {
-        if let Some((file, header)) = found.get(key) {
-            changed |= replay.mend_end(file, header.as_ref(), story)?;
+        for entry in &story.entries {
+            let (secs, nanos) = entry.head.mtime;
+            last_note = last_note.max(Timestamp { secs, nanos });
         }
+        let from = story.entries.iter().map(|e| e.head.at).min();
+        if let (Some((file, header)), Some(from)) = (found.get(key), from) {
+            let mended = replay.mender().behind(file, header.as_ref(), from)?;
+            replay.done.mended += usize::from(mended);
+            changed |= mended;
+        }
+    }
+    if let Some(session) = Session::left_in(&**place)?
+        && session.lost_something(&**vault, &**place)?
+    {
+        let mut since = session.since.max(last_note);
+        since.secs = since.secs.saturating_sub(CLOCK_SLACK);
+        changed |= replay.mend_since(since)?;
     }
     if changed {
         vault.sync_everything()?;
@@ -110,6 +127,7 @@ pub(crate) fn replay<S: Store>(
         place.set_len(file, 0)?;
         place.sync_all(file)?;
     }
+    Session::end(&**place)?;
     Ok(replay.done)
 }
 
@@ -234,10 +252,7 @@ impl<S: Store> Replay<'_, S> {
         if self.vault.stat_file(&file).ok()?.id.ino != key.0 {
             return None;
         }
-        let mut sealed = [0; 128];
-        let len = self.cryptor.layout().header_len();
-        let got = self.vault.read_at(&file, &mut sealed[..len], 0).ok()?;
-        let header = self.cryptor.open_header(&sealed[..got]).ok();
+        let header = self.header_of(&file).ok()?;
         match &header {
             Some(header) if mark_of(header.sealed()) != key.1 => None,
             _ => Some((file, header)),
@@ -246,51 +261,66 @@ impl<S: Store> Replay<'_, S> {
 
     /// Looks at the inode numbers of the whole vault.
     fn search(&self, lost: &BTreeMap<u64, Vec<FileKey>>, found: &mut FoundFiles<S>) -> Result<()> {
-        for top in self.names(self.data_dir)? {
-            let Ok(top_dir) = self.vault.open_dir(self.data_dir, &top.0) else {
-                continue;
+        walk(self.vault, self.data_dir, &mut |seen| {
+            let ino = if seen.name.contains(&b'/') {
+                match self.vault.stat_beneath(seen.dir, seen.name) {
+                    Ok(stat) => stat.id.ino,
+                    Err(_) => return Ok(()),
+                }
+            } else {
+                seen.ino
             };
-            for content in self.names(&top_dir)? {
-                let mut dir_path = top.0.clone();
-                dir_path.push(b'/');
-                dir_path.extend_from_slice(&content.0);
-                let Ok(dir) = self.vault.open_dir(&top_dir, &content.0) else {
-                    continue;
-                };
-                for (name, mut ino) in self.names(&dir)? {
-                    let mut path = dir_path.clone();
-                    path.push(b'/');
-                    path.extend_from_slice(&name);
-                    if name.ends_with(crate::resolve::LONG_SUFFIX) {
-                        let inner = [&name[..], b"/", crate::resolve::CONTENTS_FILE].concat();
-                        let Ok(stat) = self.vault.stat_beneath(&dir, &inner) else {
-                            continue;
-                        };
-                        ino = stat.id.ino;
-                        path.push(b'/');
-                        path.extend_from_slice(crate::resolve::CONTENTS_FILE);
-                    }
-                    for key in lost.get(&ino).into_iter().flatten() {
-                        if let Some(file) = self.open_if(key, &path) {
-                            found.insert(*key, file);
-                        }
-                    }
+            for key in lost.get(&ino).into_iter().flatten() {
+                if let Some(file) = self.open_if(key, seen.path) {
+                    found.insert(*key, file);
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    fn names(&self, dir: &S::Dir) -> Result<Vec<(Vec<u8>, u64)>> {
-        let mut names = Vec::new();
-        self.vault
-            .list(dir, Cookie::START, 32 * 1024, &mut |entry| {
-                if !matches!(entry.name, b"." | b"..") {
-                    names.push((entry.name.to_vec(), entry.ino));
-                }
-                ControlFlow::Continue(())
-            })?;
-        Ok(names)
+    /// Looks for torn ends of all files that changed since `since`.
+    fn mend_since(&mut self, since: Timestamp) -> Result<bool> {
+        let mender = self.mender();
+        let mut mended = 0;
+        walk(self.vault, self.data_dir, &mut |seen| {
+            let Ok(stat) = self.vault.stat_beneath(seen.dir, seen.name) else {
+                return Ok(());
+            };
+            if stat.kind != oxcrypt_store::Kind::File || stat.ctime < since || stat.size == 0 {
+                return Ok(());
+            }
+            // What is not ours to write was not torn by us.
+            let Ok(file) = self.vault.open(seen.dir, seen.name, OpenMode::READ_WRITE) else {
+                return Ok(());
+            };
+            let header = self.header_of(&file)?;
+            if mender.end(&file, header.as_ref())? {
+                tracing::warn!(
+                    file = %String::from_utf8_lossy(seen.path),
+                    "the end of a file was torn by the crash and is cut off"
+                );
+                mended += 1;
+            }
+            Ok(())
+        })?;
+        self.done.mended += mended;
+        Ok(mended > 0)
+    }
+
+    fn mender(&self) -> Mender<'_, S> {
+        Mender {
+            vault: self.vault,
+            cryptor: self.cryptor,
+        }
+    }
+
+    /// The header of a file, if it has a sound one.
+    fn header_of(&self, file: &S::File) -> Result<Option<FileHeader>> {
+        let mut sealed = [0; 128];
+        let len = self.cryptor.layout().header_len();
+        let got = self.vault.read_at(file, &mut sealed[..len], 0)?;
+        Ok(self.cryptor.open_header(&sealed[..got]).ok())
     }
 
     fn report_missing(&mut self, story: &Story) {
@@ -385,81 +415,9 @@ impl<S: Store> Replay<'_, S> {
                 })
         })
     }
-
-    /// Cuts off a torn end; a torn chunk with sound ones behind it becomes zeros, as on any file
-    /// system whose power went while it wrote.
-    fn mend_end(
-        &mut self,
-        file: &S::File,
-        header: Option<&FileHeader>,
-        story: &Story,
-    ) -> Result<bool> {
-        let layout = self.cryptor.layout();
-        let Some(from) = story.entries.iter().map(|e| e.head.at).min() else {
-            return Ok(false);
-        };
-        let size = self.vault.stat_file(file)?.size;
-        let Some(header) = header else {
-            if size == 0 || from > 0 {
-                return Ok(false);
-            }
-            // A new file whose header never reached the disk.
-            self.vault.set_len(file, 0)?;
-            self.done.mended += 1;
-            return Ok(true);
-        };
-        let step = layout.cipher_chunk_len();
-        let header_len = layout.header_len() as u64;
-        let first = from.saturating_sub(header_len) / step as u64;
-        let mut torn = Vec::new();
-        let mut sound_end = layout.chunk_start(ChunkIndex(first)).min(size);
-        let mut sealed = vec![0; step];
-        let mut plain = ChunkBuf::take();
-        let mut index = first;
-        loop {
-            let start = layout.chunk_start(ChunkIndex(index));
-            let got = self.vault.read_at(file, &mut sealed, start)?;
-            if got == 0 {
-                break;
-            }
-            let opened = got
-                .checked_sub(layout.overhead())
-                .filter(|n| *n > 0)
-                .is_some_and(|len| {
-                    self.cryptor
-                        .open_chunk(header, ChunkIndex(index), &sealed[..got], &mut plain[..len])
-                        .is_ok()
-                });
-            if opened {
-                sound_end = start + got as u64;
-            } else {
-                torn.push(index);
-            }
-            index += 1;
-        }
-        let mut mended = false;
-        for index in torn {
-            let start = layout.chunk_start(ChunkIndex(index));
-            if start < sound_end {
-                let len = with_rng(|rng| {
-                    let zeros = [0; CHUNK_LEN];
-                    self.cryptor
-                        .seal_chunk(header, ChunkIndex(index), rng, &zeros, &mut sealed)
-                });
-                self.vault.write_at(file, &sealed[..len], start)?;
-                mended = true;
-            }
-        }
-        if sound_end < size {
-            self.vault.set_len(file, sound_end.max(header_len))?;
-            mended = true;
-        }
-        self.done.mended += usize::from(mended);
-        Ok(mended)
-    }
 }
 
-/// Whether the logs in `place` are empty.
+/// Whether `place` was left in order, or never used.
 pub(crate) fn is_empty<S: Store>(place: &S) -> Result<bool> {
     let dir = &place.root();
     for name in CHUNK_LOGS.into_iter().chain(EXTEND_LOGS) {
@@ -469,5 +427,5 @@ pub(crate) fn is_empty<S: Store>(place: &S) -> Result<bool> {
             _ => {}
         }
     }
-    Ok(true)
+    Ok(Session::left_in(place)?.is_none())
 }
