@@ -167,6 +167,11 @@ impl<S: Store> Default for FileState<S> {
 }
 
 impl<S: Store> Node<S> {
+    /// How often it is held: by the frontend, and once by the journal while it logs changes.
+    pub(crate) fn lookups(&self) -> u64 {
+        self.lookups.load(Ordering::Relaxed)
+    }
+
     /// Notes that the file on disk, not only its journal, is being changed.
     pub(crate) fn touch_data(&self) {
         if let Body::File(file) = &self.body {

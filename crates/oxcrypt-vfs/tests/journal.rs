@@ -371,6 +371,23 @@ fn a_sync_of_an_overwrite_needs_the_log_only() {
 }
 
 #[test]
+fn the_log_keeps_no_removed_file() {
+    let machine = Machine::new(CipherCombo::SivGcm);
+    let (fs, _, _) = machine.boot();
+    let node = fs.create(CALLER, ROOT, b"f", 0o600).unwrap().node;
+    fs.write(node, 0, &vec![1; CHUNK]).unwrap();
+    let without_log = fs.node_count();
+    fs.write(node, 9, b"x").unwrap();
+    fs.unlink(ROOT, b"f").unwrap();
+    assert_eq!(fs.node_count(), without_log);
+    let mut content = [0; 10];
+    fs.read(node, 0, &mut content).unwrap();
+    assert_eq!(&content[8..], &[1, b'x'], "whoever has it open still can");
+    fs.forget(node, 1);
+    assert_eq!(fs.node_count(), without_log - 1);
+}
+
+#[test]
 fn a_synced_file_is_found_however_deep_it_lies() {
     let long = "long ".repeat(50);
     for names in [["a", "b", "f"], [&long, "b", "f"], ["a", &long, &long]] {

@@ -11,7 +11,7 @@ use oxcrypt_store::{Node as StoreNode, Store, StoreErrorKind, TimeSet, Timestamp
 use super::{HEAD_LEN, Head, Journal, Kind, Lsn, Refusal, Spot, mark_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Body, FileIo, Node};
-use crate::types::TimeChange;
+use crate::types::{NodeId, TimeChange};
 use crate::vault_fs::VaultFs;
 use crate::watch::nanos;
 
@@ -180,6 +180,25 @@ impl<S: Store> VaultFs<S> {
             io.logged = Some(Box::new(Logged::new(io.cipher_len)));
             self.nodes.keep(node);
             journal.nodes.lock().push(Arc::clone(node));
+        }
+    }
+
+    /// Gives up what the journal holds of a file without a name when nobody else has it: its blocks
+    /// must be free as soon as it is gone.
+    pub(crate) fn let_go_of_removed(&self, id: NodeId) {
+        let (Some(journal), Some(node)) = (&self.journal, self.nodes.get(id)) else {
+            return;
+        };
+        if node.lookups() != 1 || node.place.lock().is_some() {
+            return;
+        }
+        let held = {
+            let mut nodes = journal.nodes.lock();
+            let at = nodes.iter().position(|held| held.id == id);
+            at.map(|at| nodes.swap_remove(at))
+        };
+        if held.is_some() {
+            self.forget(id, 1);
         }
     }
 

@@ -59,6 +59,7 @@ impl<S: Store> VaultFs<S> {
     /// the content of a file without a name with it.
     pub fn forget(&self, id: NodeId, count: u64) {
         let Some(node) = self.nodes.forget(id, count) else {
+            self.let_go_of_removed(id);
             return;
         };
         if let Body::Dir(dir) = &node.body {
