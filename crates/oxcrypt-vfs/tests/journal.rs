@@ -214,8 +214,8 @@ fn explain(found: &[u8], states: &[Vec<u8>]) -> Result<(), String> {
             let old = &old[..old.len().min(CHUNK)];
             old == chunk || (old.len() > chunk.len() && old.starts_with(chunk))
         });
-        // Behind the synced length an interrupted extension may leave zeros.
-        let zeros = at >= states[0].len() && chunk.iter().all(|b| *b == 0);
+        // Behind the length that it had at least, an interrupted extension may leave zeros.
+        let zeros = at >= shortest && chunk.iter().all(|b| *b == 0);
         if !fits && !zeros {
             return Err(format!("chunk {i} is of no state"));
         }

@@ -19,14 +19,19 @@ impl Content {
         self.len
     }
 
-    /// Cuts what is behind `from` at the end of some page.
-    pub(super) fn tear(&mut self, from: u64, goes_on: &mut dyn FnMut() -> bool) {
+    /// Takes away what is behind `from` at the end of some page, or makes zeros of it: hosts give a
+    /// file its new length before or after they write its pages.
+    pub(super) fn tear(&mut self, from: u64, coin: &mut dyn FnMut() -> bool) {
+        let len = self.len;
         let mut end = from.next_multiple_of(PAGE as u64);
-        while end < self.len && goes_on() {
+        while end < len && coin() {
             end += PAGE as u64;
         }
-        // A length that is not greater than before cannot be too great.
-        let _ = self.set_len(end.min(self.len));
+        // Lengths that are not greater than before cannot be too great.
+        let _ = self.set_len(end.min(len));
+        if coin() {
+            let _ = self.set_len(len);
+        }
     }
 
     /// Units of 512 bytes.

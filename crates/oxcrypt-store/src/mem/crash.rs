@@ -14,7 +14,7 @@ impl MemStore {
     ///
     /// Each file and each directory is either as it was at its last sync or as it is now;
     /// `survives` decides for each one that differs. Never synced means empty. A file that has grown
-    /// may also end anywhere between, as hosts write growing files from the front. The choice is made
+    /// may also have a first part of what was added, and zeros or nothing behind. The choice is made
     /// per object, so a rename between two unsynced directories may leave both names or none, which
     /// is harsher than journaling hosts are.
     #[must_use]

@@ -1,13 +1,14 @@
 //! Ends of files that a crash tore.
 //!
-//! The host writes a growing file from the front, so what a crash leaves of an extension ends
-//! anywhere, most likely within a chunk, which then does not authenticate. Where a note says from
-//! where on a file grew, everything behind is looked at ([`Mender::behind`]). Notes of the last
-//! moments may be missing after a power cut; then only the very end of a file that changed in these
-//! moments is ([`Mender::end`]).
+//! After a crash the host shows of an extension some first part, or all of its length with zeros in
+//! place of pages it had not written yet. Chunks of either do not authenticate. Where a note says
+//! from where on a file grew, everything behind is looked at ([`Mender::behind`]). Notes of the last
+//! moments may be missing after a power cut; then files that changed in these moments are looked at
+//! with more care ([`Mender::unnoted`]): a torn end is cut off, but a chunk with sound ones behind it
+//! is given up only if it has a page of zeros, which no ciphertext has.
 //!
-//! Cutting off a torn end gives an attacker nothing: who can write to the vault can cut between
-//! chunks, which nobody can see.
+//! This gives an attacker nothing: who can write to the vault can cut between chunks, which nobody
+//! can see.
 
 use oxcrypt_core::content::layout::{CHUNK_LEN, ChunkIndex};
 use oxcrypt_core::rng::with_rng;
@@ -16,9 +17,11 @@ use oxcrypt_store::Store;
 
 use crate::error::Result;
 
-/// Chunks at the end of a file that are looked at without a note. The host has about as much of one
-/// file in flight at a time; a longer stretch that does not authenticate is damage of another kind.
-const MOST_WITHOUT_NOTE: u64 = 64;
+/// Chunks at the end of a file that are looked at without a note: a gibibyte, more than is written
+/// before a note becomes durable.
+const MOST_WITHOUT_NOTE: u64 = 32 * 1024;
+/// What hosts write at once.
+const PAGE: usize = 4096;
 
 /// Cuts and mends files of one vault.
 pub(super) struct Mender<'a, S: Store> {
@@ -48,58 +51,62 @@ impl<S: Store> Mender<'_, S> {
         let layout = self.cryptor.layout();
         let header_len = layout.header_len() as u64;
         let first = from.saturating_sub(header_len) / layout.cipher_chunk_len() as u64;
-        let mut torn = Vec::new();
-        let mut sound_end = layout.chunk_start(ChunkIndex(first)).min(size);
-        for index in (first..).map(ChunkIndex) {
-            match self.look(file, header, index)? {
-                Look::Nothing => break,
-                Look::Sound { end } => sound_end = end,
-                Look::Torn => torn.push(index),
-            }
-        }
-        let mut mended = false;
-        for index in torn {
-            if layout.chunk_start(index) < sound_end {
-                self.blank(file, header, index)?;
-                mended = true;
-            }
-        }
-        if sound_end < size {
-            self.vault.set_len(file, sound_end.max(header_len))?;
-            mended = true;
-        }
-        Ok(mended)
+        self.mend(file, header, ChunkIndex(first), size, Evidence::Note)
     }
 
-    /// Cuts off a torn end that nothing is known of. Returns whether there was one.
-    pub(super) fn end(&self, file: &S::File, header: Option<&FileHeader>) -> Result<bool> {
+    /// Cuts off and mends what is torn of a file that may have grown without a note. Returns whether
+    /// anything was.
+    pub(super) fn unnoted(&self, file: &S::File, header: Option<&FileHeader>) -> Result<bool> {
         let layout = self.cryptor.layout();
-        let header_len = layout.header_len() as u64;
+        let header_len = layout.header_len();
         let size = self.vault.stat_file(file)?.size;
         let Some(header) = header else {
-            let torn = size > 0 && size < header_len;
+            let mut front = [0; 128];
+            let got = self.vault.read_at(file, &mut front[..header_len], 0)?;
+            let torn = got < header_len || front == [0; 128];
             if torn {
                 self.vault.set_len(file, 0)?;
             }
             return Ok(torn);
         };
         let count = size
-            .saturating_sub(header_len)
+            .saturating_sub(header_len as u64)
             .div_ceil(layout.cipher_chunk_len() as u64);
-        for behind in 0..MOST_WITHOUT_NOTE.min(count) {
-            let index = ChunkIndex(count - 1 - behind);
-            if let Look::Sound { end } = self.look(file, header, index)? {
-                if behind > 0 {
-                    self.vault.set_len(file, end)?;
-                }
-                return Ok(behind > 0);
+        let first = ChunkIndex(count.saturating_sub(MOST_WITHOUT_NOTE));
+        self.mend(file, header, first, size, Evidence::Zeros)
+    }
+
+    fn mend(
+        &self,
+        file: &S::File,
+        header: &FileHeader,
+        first: ChunkIndex,
+        size: u64,
+        evidence: Evidence,
+    ) -> Result<bool> {
+        let layout = self.cryptor.layout();
+        let mut torn = Vec::new();
+        let mut sound_end = layout.chunk_start(first).min(size);
+        for index in (first.0..).map(ChunkIndex) {
+            match self.look(file, header, index)? {
+                Look::Nothing => break,
+                Look::Sound { end } => sound_end = end,
+                Look::Torn { zeros } => torn.push((index, zeros)),
             }
         }
-        let all_torn = count > 0 && count <= MOST_WITHOUT_NOTE;
-        if all_torn {
-            self.vault.set_len(file, header_len)?;
+        let mut mended = false;
+        for (index, zeros) in torn {
+            if layout.chunk_start(index) < sound_end && (zeros || evidence == Evidence::Note) {
+                self.blank(file, header, index)?;
+                mended = true;
+            }
         }
-        Ok(all_torn)
+        if sound_end < size {
+            let header_len = layout.header_len() as u64;
+            self.vault.set_len(file, sound_end.max(header_len))?;
+            mended = true;
+        }
+        Ok(mended)
     }
 
     fn look(&self, file: &S::File, header: &FileHeader, index: ChunkIndex) -> Result<Look> {
@@ -125,7 +132,12 @@ impl<S: Store> Mender<'_, S> {
                 end: start + got as u64,
             }
         } else {
-            Look::Torn
+            // Pages of the file, not of the chunk.
+            let skip = (start.next_multiple_of(PAGE as u64) - start) as usize;
+            let pages = sealed[skip.min(got)..got].chunks_exact(PAGE);
+            Look::Torn {
+                zeros: pages.into_iter().any(|page| page.iter().all(|b| *b == 0)),
+            }
         })
     }
 
@@ -147,6 +159,18 @@ impl<S: Store> Mender<'_, S> {
 /// What is where a chunk should be.
 enum Look {
     Nothing,
-    Sound { end: u64 },
-    Torn,
+    Sound {
+        end: u64,
+    },
+    /// Does not authenticate; `zeros` when a page of it was never written.
+    Torn {
+        zeros: bool,
+    },
+}
+
+/// What says that a torn chunk between sound ones was being written for the first time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    Note,
+    Zeros,
 }

@@ -295,10 +295,10 @@ impl<S: Store> Replay<'_, S> {
                 return Ok(());
             };
             let header = self.header_of(&file)?;
-            if mender.end(&file, header.as_ref())? {
+            if mender.unnoted(&file, header.as_ref())? {
                 tracing::warn!(
                     file = %String::from_utf8_lossy(seen.path),
-                    "the end of a file was torn by the crash and is cut off"
+                    "what the crash tore of a growing file is cut off"
                 );
                 mended += 1;
             }
