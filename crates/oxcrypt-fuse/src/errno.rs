@@ -1,36 +1,36 @@
 //! The one table from the file system's errors to errno.
 
-use fuser::Errno;
 use oxcrypt_vfs::ErrorKind;
+use rustix::io::Errno;
 
 /// The errno a program sees.
 pub(crate) fn errno(kind: ErrorKind) -> Errno {
     match kind {
-        ErrorKind::NotFound => Errno::ENOENT,
-        ErrorKind::Exists => Errno::EEXIST,
-        ErrorKind::NotDirectory => Errno::ENOTDIR,
-        ErrorKind::IsDirectory => Errno::EISDIR,
-        ErrorKind::NotEmpty => Errno::ENOTEMPTY,
-        ErrorKind::NameTooLong => Errno::ENAMETOOLONG,
+        ErrorKind::NotFound => Errno::NOENT,
+        ErrorKind::Exists => Errno::EXIST,
+        ErrorKind::NotDirectory => Errno::NOTDIR,
+        ErrorKind::IsDirectory => Errno::ISDIR,
+        ErrorKind::NotEmpty => Errno::NOTEMPTY,
+        ErrorKind::NameTooLong => Errno::NAMETOOLONG,
         // Not a malformed call, but a byte sequence the vault cannot store.
-        ErrorKind::InvalidName => Errno::EILSEQ,
-        ErrorKind::InvalidArgument => Errno::EINVAL,
-        ErrorKind::PermissionDenied => Errno::EACCES,
-        ErrorKind::NotPermitted => Errno::EPERM,
-        ErrorKind::ReadOnly => Errno::EROFS,
-        ErrorKind::NoSpace => Errno::ENOSPC,
-        ErrorKind::Quota => Errno::EDQUOT,
-        ErrorKind::TooLarge => Errno::EFBIG,
-        ErrorKind::TooManyLinks => Errno::EMLINK,
-        ErrorKind::TooManyOpenFiles => Errno::EMFILE,
-        ErrorKind::CrossDevice => Errno::EXDEV,
-        ErrorKind::Busy => Errno::EBUSY,
+        ErrorKind::InvalidName => Errno::ILSEQ,
+        ErrorKind::InvalidArgument => Errno::INVAL,
+        ErrorKind::PermissionDenied => Errno::ACCESS,
+        ErrorKind::NotPermitted => Errno::PERM,
+        ErrorKind::ReadOnly => Errno::ROFS,
+        ErrorKind::NoSpace => Errno::NOSPC,
+        ErrorKind::Quota => Errno::DQUOT,
+        ErrorKind::TooLarge => Errno::FBIG,
+        ErrorKind::TooManyLinks => Errno::MLINK,
+        ErrorKind::TooManyOpenFiles => Errno::MFILE,
+        ErrorKind::CrossDevice => Errno::XDEV,
+        ErrorKind::Busy => Errno::BUSY,
         // Tampered, damaged or failing storage: the program gets no bytes, the log gets the cause.
-        ErrorKind::Corrupt | ErrorKind::Damaged | ErrorKind::Io | ErrorKind::Internal => Errno::EIO,
-        ErrorKind::Unsupported => Errno::EOPNOTSUPP,
+        ErrorKind::Corrupt | ErrorKind::Damaged | ErrorKind::Io | ErrorKind::Internal => Errno::IO,
+        ErrorKind::Unsupported => Errno::OPNOTSUPP,
         // The kernel asks again by name.
-        ErrorKind::Stale => Errno::ESTALE,
-        ErrorKind::NoData => Errno::ENXIO,
-        ErrorKind::Interrupted => Errno::EINTR,
+        ErrorKind::Stale => Errno::STALE,
+        ErrorKind::NoData => Errno::NXIO,
+        ErrorKind::Interrupted => Errno::INTR,
     }
 }

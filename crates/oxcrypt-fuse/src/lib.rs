@@ -1,18 +1,29 @@
 //! A mounted vault: thin transports between the kernel and the file system.
 //!
-//! `filesystem` is wiring only: decode, call, reply. Every rule lives in `oxcrypt-vfs`.
-#![forbid(unsafe_code)]
+//! Read in this order: `wire` (requests and replies as bytes), `ops` (from a request to its reply;
+//! every rule behind it lives in `oxcrypt-vfs`), `transport` (how they travel: `dev` reads and writes
+//! /dev/fuse, `ring` shares memory with the kernel), `session` (mounting, serving, ending).
+//!
+//! `unsafe` code is in `transport/ring/memory.rs`, and one call of it in `uring.rs` beside.
 #![warn(missing_docs)]
 
-mod attr;
+mod device;
 mod errno;
-mod filesystem;
 mod meter;
+mod mount;
+mod ops;
 mod options;
 mod pool;
 mod session;
+mod support;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+mod tests;
+mod transport;
 mod watch;
+pub mod wire;
 
 pub use meter::Meter;
-pub use options::{Access, MountOptions};
+pub use options::{Access, MountOptions, Transport};
 pub use session::{Mount, Unmounter};
+pub use support::{RING_SWITCH, RingSupport};

@@ -1,6 +1,9 @@
 //! What a mount was asked for. Answered from the kernel's caches, a request does not arrive here.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::options::Transport;
 
 /// Counters of one mount.
 #[derive(Debug, Default)]
@@ -8,6 +11,7 @@ pub struct Meter {
     requests: AtomicU64,
     read: AtomicU64,
     written: AtomicU64,
+    transport: OnceLock<Transport>,
 }
 
 impl Meter {
@@ -27,6 +31,17 @@ impl Meter {
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// How requests come, once the kernel was asked.
+    #[must_use]
+    pub fn transport(&self) -> Option<Transport> {
+        self.transport.get().copied()
+    }
+
+    pub(crate) fn serves_by(&self, transport: Transport) {
+        // A mount is served once.
+        let _ = self.transport.set(transport);
     }
 
     pub(crate) fn request(&self) {

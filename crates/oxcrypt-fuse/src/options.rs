@@ -14,6 +14,30 @@ pub enum Access {
     Everybody,
 }
 
+/// How requests come from the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// Through rings where the kernel offers them.
+    #[default]
+    Auto,
+    /// Through rings shared with the kernel, one for each processor.
+    Ring,
+    /// By reading and writing /dev/fuse.
+    Dev,
+}
+
+impl Transport {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ring => "ring",
+            Self::Dev => "dev",
+        }
+    }
+}
+
 /// Options of one mount.
 #[derive(Clone, Debug)]
 pub struct MountOptions {
@@ -35,11 +59,10 @@ pub struct MountOptions {
     pub noexec: bool,
     /// Source shown in the mount table.
     pub fsname: String,
-    /// Reader threads; 0 means one per CPU.
+    /// How requests come.
+    pub transport: Transport,
+    /// Threads that read /dev/fuse; 0 means one per CPU.
     pub threads: usize,
-    /// Pin reader threads to CPUs. Off: it doubles the latency of a single client on a quiet
-    /// machine, and pays only when other work competes for the CPUs.
-    pub pin: bool,
     /// How long the kernel may trust names and attributes whose changes we will notice.
     pub ttl: Duration,
     /// The same where changes are not noticed: unwatched directories, network storage.
@@ -66,8 +89,8 @@ impl Default for MountOptions {
             dev: false,
             noexec: false,
             fsname: "oxcrypt".into(),
+            transport: Transport::Auto,
             threads: 0,
-            pin: false,
             ttl: Duration::from_secs(3600),
             unwatched_ttl: Duration::from_secs(1),
             // Should events ever be lost, names that did not exist then are asked for again.

@@ -1,10 +1,16 @@
 //! Threads for what really waits: fsync above all.
 //!
 //! A burst of fsyncs runs side by side, so that the disk's journal commits them together, while the
-//! readers go on answering. The threads belong to a tokio runtime that starts them on demand and
-//! lets them go when idle.
+//! serving threads go on answering. The threads belong to a tokio runtime that starts them on demand
+//! and lets them go when idle.
 
+use std::panic::AssertUnwindSafe;
+
+use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
+
+use crate::ops::Work;
+use crate::wire::reply::Reply;
 
 /// More than this many syncs in flight bring nothing: they share commits already.
 const MAX_THREADS: usize = 32;
@@ -15,17 +21,25 @@ pub(crate) struct Pool(Runtime);
 
 impl Pool {
     pub(crate) fn new() -> std::io::Result<Self> {
+        let everywhere = rustix::thread::sched_getaffinity(None)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(MAX_THREADS)
             .thread_name("oxcrypt-sync")
             .thread_stack_size(256 * 1024)
+            // Started by a serving thread, which may be bound to one processor.
+            .on_thread_start(move || {
+                let _ = rustix::thread::sched_setaffinity(None, &everywhere);
+            })
             .build()?;
         Ok(Self(runtime))
     }
 
-    /// Runs `work` on a thread that may block.
-    pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {
-        drop(self.0.spawn_blocking(work));
+    /// Does `work` on a thread that may block, and hands its reply on. There always is one.
+    pub(crate) fn run(&self, work: Work, deliver: impl FnOnce(&Reply) + Send + 'static) {
+        drop(self.0.spawn_blocking(move || {
+            let reply = std::panic::catch_unwind(AssertUnwindSafe(work));
+            deliver(&reply.unwrap_or_else(|_| Reply::error(Errno::IO)));
+        }));
     }
 }

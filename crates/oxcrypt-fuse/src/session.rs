@@ -4,26 +4,35 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use oxcrypt_store::{Store, Watcher};
 use oxcrypt_vfs::VaultFs;
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 
-use crate::filesystem::Adapter;
+use crate::device::Device;
 use crate::meter::Meter;
-use crate::options::{Access, MountOptions};
+use crate::mount::Mounted;
+use crate::ops::Server;
+use crate::options::{MountOptions, Transport};
 use crate::pool::Pool;
+use crate::transport::ring::{Confine, Rings};
+use crate::transport::{Shared, dev};
+use crate::wire::args_len;
+use crate::wire::init::{Agreement, Flags, Offer};
+use crate::wire::reply::Reply;
+use crate::wire::request::{HEADER_LEN, Header, Request};
 
 /// A mounted vault that is ready to be served.
 pub struct Mount<S: Store> {
-    session: Session<Adapter<S>>,
-    vfs: Arc<VaultFs<S>>,
+    server: Server<S>,
+    pool: Pool,
+    mounted: Arc<Mounted>,
     watcher: Option<Arc<Watcher>>,
-    meter: Arc<Meter>,
 }
 
 /// Ends a mount from another thread.
 #[derive(Debug)]
-pub struct Unmounter(SessionUnmounter);
+pub struct Unmounter(Arc<Mounted>);
 
 impl Unmounter {
     /// Unmounts; [`Mount::serve`] returns afterwards.
@@ -31,7 +40,7 @@ impl Unmounter {
     /// # Errors
     /// `Busy` while programs use the mount.
     pub fn unmount(&mut self) -> io::Result<()> {
-        self.0.unmount()
+        self.0.unmount(UnmountFlags::empty())
     }
 }
 
@@ -41,20 +50,14 @@ impl<S: Store> Mount<S> {
     /// # Errors
     /// When FUSE is not available or the mount point is not usable.
     pub fn new(vfs: Arc<VaultFs<S>>, mountpoint: &Path, options: MountOptions) -> io::Result<Self> {
-        let config = config(&options);
-        let meter = Arc::new(Meter::default());
-        let adapter = Adapter {
-            vfs: Arc::clone(&vfs),
-            options,
-            pool: Pool::new()?,
-            meter: Arc::clone(&meter),
-        };
-        let session = Session::new(adapter, mountpoint, &config)?;
+        let pool = Pool::new()?;
+        let mounted = Arc::new(Mounted::new(mountpoint, &options)?);
+        let server = Server::new(vfs, options);
         Ok(Self {
-            session,
-            vfs,
+            server,
+            pool,
+            mounted,
             watcher: None,
-            meter,
         })
     }
 
@@ -69,46 +72,73 @@ impl<S: Store> Mount<S> {
     /// Counts what the mount is asked for, while it is served.
     #[must_use]
     pub fn meter(&self) -> Arc<Meter> {
-        Arc::clone(&self.meter)
+        Arc::clone(&self.server.meter)
     }
 
     /// A handle that ends this mount.
     pub fn unmounter(&mut self) -> Unmounter {
-        Unmounter(self.session.unmount_callable())
+        Unmounter(Arc::clone(&self.mounted))
     }
 
     /// Answers requests until the mount ends, however it ends, and then writes what is pending.
     ///
+    /// Each thread that serves calls `confine` once it has all that it needs of the system, before it
+    /// looks at any request, or is started by one that did.
+    ///
     /// # Errors
     /// When the connection to the kernel fails.
-    pub fn serve(self) -> io::Result<()> {
+    pub fn serve(self, confine: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
         let Self {
-            session,
-            vfs,
+            mut server,
+            pool,
+            mounted,
             watcher,
-            meter: _,
         } = self;
-        let watching = match &watcher {
-            Some(watcher) => {
-                let (vfs, watcher) = (Arc::clone(&vfs), Arc::clone(watcher));
-                let notifier = session.notifier();
-                Some(
-                    std::thread::Builder::new()
-                        .name("oxcrypt-watch".into())
-                        .stack_size(512 * 1024)
-                        .spawn(move || crate::watch::run(&vfs, &watcher, notifier))?,
-                )
-            }
-            None => None,
+        let device = Arc::clone(mounted.device());
+        let vfs = Arc::clone(&server.vfs);
+        let meter = Arc::clone(&server.meter);
+        let Some(rings) = agree(&mut server, &device)? else {
+            return Ok(());
         };
+        let threads = server.options.reader_threads();
+        let shared = Arc::new(Shared {
+            server,
+            device: Arc::clone(&device),
+            pool,
+        });
+        let confine: Confine = Arc::new(confine);
+        let ringing = rings
+            .as_ref()
+            .is_some_and(|rings| match rings.start(&shared, &confine) {
+                Ok(()) => true,
+                Err(e) => {
+                    tracing::warn!(error = %e, "the kernel does not take the rings");
+                    false
+                }
+            });
+        meter.serves_by(if ringing {
+            Transport::Ring
+        } else {
+            Transport::Dev
+        });
+        confine();
+        let watching = watcher.as_ref().map(|watcher| {
+            let (vfs, watcher, device) =
+                (Arc::clone(&vfs), Arc::clone(watcher), Arc::clone(&device));
+            start("oxcrypt-watch", 512, move || {
+                crate::watch::run(&vfs, &watcher, &device);
+            })
+        });
+        let watching = watching.transpose()?;
         let background = {
             let vfs = Arc::clone(&vfs);
-            std::thread::Builder::new()
-                .name("oxcrypt-bg".into())
-                .stack_size(256 * 1024)
-                .spawn(move || vfs.run_background())?
+            start("oxcrypt-bg", 256, move || vfs.run_background())?
         };
-        let served = session.run();
+        // With rings, little comes through the device.
+        let served = read_device(&shared, if ringing { 1 } else { threads });
+        if let Some(rings) = rings {
+            rings.join();
+        }
         if let Some(watcher) = watcher {
             watcher.stop();
         }
@@ -122,40 +152,78 @@ impl<S: Store> Mount<S> {
     }
 }
 
-fn config(options: &MountOptions) -> Config {
-    let mut mount_options = vec![
-        MountOption::FSName(options.fsname.clone()),
-        // As text: the library itself gives the kernel no subtype when it mounts without
-        // fusermount, and the type in the mount table would be plain "fuse".
-        MountOption::CUSTOM("subtype=oxcrypt".into()),
-        MountOption::DefaultPermissions,
-        if options.suid {
-            MountOption::Suid
-        } else {
-            MountOption::NoSuid
-        },
-        if options.dev {
-            MountOption::Dev
-        } else {
-            MountOption::NoDev
-        },
-        if options.read_only {
-            MountOption::RO
-        } else {
-            MountOption::RW
-        },
-    ];
-    if options.noexec {
-        mount_options.push(MountOption::NoExec);
+fn start(
+    name: &str,
+    stack_kib: usize,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<std::thread::JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.stack_size(stack_kib * 1024).spawn(run)
+}
+
+/// Takes requests from the device with so many threads, this one among them, until the mount ends.
+fn read_device<S: Store>(shared: &Arc<Shared<S>>, threads: usize) -> io::Result<()> {
+    let others: Vec<_> = (1..threads)
+        .map(|i| {
+            let shared = Arc::clone(shared);
+            let thread = std::thread::Builder::new().name(format!("oxcrypt-dev-{i}"));
+            thread.spawn(move || dev::serve(&shared))
+        })
+        .collect();
+    let mut served = dev::serve(shared);
+    for other in others {
+        // One that could not be started or panicked left its work to the rest.
+        if let Ok(Ok(result)) = other.map(std::thread::JoinHandle::join) {
+            served = served.and(result);
+        }
     }
-    mount_options.extend(options.extra.iter().cloned().map(MountOption::CUSTOM));
-    let mut config = Config::default();
-    config.mount_options = mount_options;
-    config.acl = match options.access {
-        Access::Owner => SessionACL::Owner,
-        Access::Root => SessionACL::RootAndOwner,
-        Access::Everybody => SessionACL::All,
-    };
-    config.n_threads = Some(options.reader_threads());
-    config
+    served
+}
+
+/// The handshake: the threads with rings if those are used, `None` when the mount ended before.
+pub(crate) fn agree<S: Store>(
+    server: &mut Server<S>,
+    device: &Arc<Device>,
+) -> io::Result<Option<Option<Rings<S>>>> {
+    // The least that the kernel wants to be read with.
+    let mut space = [0; 8192];
+    loop {
+        let Some(len) = device.receive(&mut space)? else {
+            return Ok(None);
+        };
+        let (unique, offer) = first_request(&space[..len])?;
+        match offer.agreement() {
+            Agreement::AskAgain => device.reply(unique, &Offer::ask_again()),
+            Agreement::None => {
+                device.reply(unique, &Reply::error(Errno::PROTO));
+                return Err(io::Error::other(
+                    "this kernel is too old: Linux 5.4 is needed",
+                ));
+            }
+            Agreement::Good => {
+                let wanted = server.options.transport != Transport::Dev;
+                let rings = (wanted && offer.flags.contains(Flags::OVER_IO_URING))
+                    .then(|| Rings::prepare(device))
+                    .and_then(|rings| {
+                        rings
+                            .inspect_err(|e| tracing::info!(error = %e, "no rings"))
+                            .ok()
+                    });
+                let reply = server.negotiate(&offer, rings.is_some());
+                device.reply(unique, &reply);
+                return Ok(Some(rings));
+            }
+        }
+    }
+}
+
+fn first_request(bytes: &[u8]) -> io::Result<(u64, Offer)> {
+    let header = Header::decode(bytes).map_err(io::Error::other)?;
+    let body = &bytes[HEADER_LEN..];
+    let args = args_len(header.opcode).min(body.len());
+    let (args, payload) = body.split_at(args);
+    match Request::decode(&header, args, payload) {
+        Ok(Request::Init(offer)) => Ok((header.unique, offer)),
+        _ => Err(io::Error::other("the kernel did not introduce itself")),
+    }
 }

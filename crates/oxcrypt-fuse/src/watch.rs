@@ -1,35 +1,34 @@
 //! The thread that makes foreign changes visible in the mount.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{INodeNo, Notifier};
 use oxcrypt_store::{Store, WatchEvent, Watcher};
 use oxcrypt_vfs::{Changes, Invalidate, NodeId, VaultFs};
+
+use crate::device::Device;
+use crate::wire::notify::Notification;
 
 /// Events of this long are looked at together: a file that is being written raises many.
 const GATHER: Duration = Duration::from_millis(40);
 
-struct Kernel(Notifier);
+struct Kernel<'a>(&'a Device);
 
-impl Invalidate for Kernel {
+impl Invalidate for Kernel<'_> {
     fn entry(&self, parent: NodeId, name: &[u8]) {
-        // An entry that the kernel does not know is fine.
-        let _ = self
-            .0
-            .inval_entry(INodeNo(parent.0), OsStr::from_bytes(name));
+        if let Some(notification) = Notification::entry(parent, name) {
+            self.0.notify(&notification);
+        }
     }
 
     fn node(&self, node: NodeId) {
-        let _ = self.0.inval_inode(INodeNo(node.0), 0, 0);
+        self.0.notify(&Notification::node(node));
     }
 }
 
 /// Passes on what happens in the store until the watcher is stopped.
-pub(crate) fn run<S: Store>(vfs: &VaultFs<S>, watcher: &Arc<Watcher>, notifier: Notifier) {
-    let kernel = Kernel(notifier);
+pub(crate) fn run<S: Store>(vfs: &VaultFs<S>, watcher: &Arc<Watcher>, device: &Device) {
+    let kernel = Kernel(device);
     while watcher.wait() {
         std::thread::sleep(GATHER);
         let mut changes = Changes::default();

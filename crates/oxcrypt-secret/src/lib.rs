@@ -5,7 +5,7 @@
 //! and wiped when the value is dropped. Where the system refuses to lock (its limit for ordinary
 //! users is a few megabytes) the value lives on unlocked: [`Locked::is_locked`] tells.
 //!
-//! This is the only crate of the product with `unsafe` code.
+//! Besides the rings of the mount, this is the only `unsafe` code of the product.
 #![warn(missing_docs)]
 
 mod pages;

@@ -111,7 +111,7 @@ pub(crate) enum Command {
     /// Measure what the ciphers reach here.
     Speed,
     /// Look what this machine offers and what is missing.
-    Doctor,
+    Doctor(doctor::Args),
     /// Print completions for a shell.
     Completions(generate::CompletionArgs),
     /// Write manual pages.
@@ -164,7 +164,7 @@ impl Command {
             Self::Vault(command) => settings::vault(ctx, command),
             Self::Config(command) => settings::config(ctx, command),
             Self::Speed => speed::run(ctx),
-            Self::Doctor => doctor::run(ctx),
+            Self::Doctor(args) => doctor::run(ctx, args),
             Self::Completions(args) => generate::completions(ctx, args),
             Self::Man(args) => generate::man(ctx, args),
             Self::Demo => crate::demo::run(),

@@ -28,6 +28,8 @@ pub(crate) struct Defaults {
     pub(crate) color: Option<String>,
     /// How long changes made elsewhere may go unseen where they are not announced.
     pub(crate) dir_cache: Option<String>,
+    /// How requests come from the kernel: auto, ring, dev.
+    pub(crate) transport: Option<String>,
 }
 
 /// A vault with a name.
@@ -97,11 +99,13 @@ impl Config {
             idle,
             color,
             dir_cache,
+            transport,
         } = config.defaults;
         let ours = &mut self.defaults;
         ours.idle = idle.or(ours.idle.take());
         ours.color = color.or(ours.color.take());
         ours.dir_cache = dir_cache.or(ours.dir_cache.take());
+        ours.transport = transport.or(ours.transport.take());
         self.vaults.extend(config.vaults);
         Ok(())
     }

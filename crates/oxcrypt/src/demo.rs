@@ -226,7 +226,7 @@ fn mounted(vfs: &Vfs, mountpoint: &Path) -> Result<f64> {
     let mut mount =
         Mount::new(Arc::clone(vfs), mountpoint, MountOptions::default()).host(mountpoint)?;
     let mut unmounter = mount.unmounter();
-    let server = std::thread::spawn(move || mount.serve());
+    let server = std::thread::spawn(move || mount.serve(|| {}));
     let content = std::fs::read_to_string(mountpoint.join("samples/hello.txt"));
     unmounter.unmount().host(mountpoint)?;
     match server.join() {

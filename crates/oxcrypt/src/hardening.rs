@@ -90,6 +90,9 @@ const REFUSED: &[i64] = &[
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
+    // Rings are made before; serving them needs io_uring_enter alone.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_register,
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,

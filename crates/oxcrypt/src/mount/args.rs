@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oxcrypt_fuse::{Access, MountOptions};
+use oxcrypt_fuse::{Access, MountOptions, Transport};
 use oxcrypt_vfs::{Durability, VfsOptions};
 
 use crate::failure::{Failure, Result};
@@ -63,7 +63,12 @@ pub(crate) struct Options {
     /// (network storage); as in 1s, 10m, 0s.
     #[arg(long, value_parser = parse_cache, value_name = "TIME|off")]
     pub(crate) dir_cache: Option<Duration>,
-    /// Reader threads (default: one per CPU).
+    /// How requests come from the kernel: "ring" through memory shared with it, which is quicker
+    /// and needs the fuse module's parameter enable_uring (see `oxcrypt doctor`); "dev" by reading
+    /// /dev/fuse; "auto" by ring where it is on.
+    #[arg(long, value_enum, env = "OXCRYPT_TRANSPORT", value_name = "WAY")]
+    pub(crate) transport: Option<Way>,
+    /// Threads that read /dev/fuse (default: one per CPU).
     #[arg(long, env = "OXCRYPT_FUSE_READERS", value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Hand every write to the vault at once instead of letting the kernel collect them.
@@ -133,6 +138,24 @@ impl Level {
     }
 }
 
+/// The words for [`Transport`].
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Auto,
+    Ring,
+    Dev,
+}
+
+impl From<Way> for Transport {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Auto => Self::Auto,
+            Way::Ring => Self::Ring,
+            Way::Dev => Self::Dev,
+        }
+    }
+}
+
 fn parse_octal(text: &str) -> std::result::Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
@@ -195,6 +218,10 @@ impl Options {
             }
             "dir_cache" => self.dir_cache = Some(parse_cache(value).map_err(refuse)?),
             "threads" => self.threads = Some(number()? as usize),
+            "transport" => {
+                let way = clap::ValueEnum::from_str(value, false).map_err(refuse)?;
+                self.transport = Some(way);
+            }
             "no_writeback" => self.no_writeback = true,
             "fsname" | "volname" => self.volume_name = Some(value.to_owned()),
             _ if FOR_OTHERS.contains(&name)
@@ -231,6 +258,16 @@ impl Options {
                 ))
             })?;
             self.dir_cache = Some(time);
+        }
+        if self.transport.is_none()
+            && let Some(word) = &defaults.transport
+        {
+            let way = clap::ValueEnum::from_str(word, false).map_err(|e| {
+                Failure::usage(format!(
+                    "the configuration says transport = \"{word}\": {e}"
+                ))
+            })?;
+            self.transport = Some(way);
         }
         let line = |words: &Option<Vec<String>>| {
             let words = words.as_ref()?;
@@ -274,6 +311,10 @@ impl Options {
             ("dir-cache", self.dir_cache.map(time)),
             ("threads", self.threads.map(|v| v.to_string())),
             ("durability", self.durability.map(|v| v.word().to_owned())),
+            (
+                "transport",
+                self.transport.map(|v| Transport::from(v).word().to_owned()),
+            ),
             ("volume-name", self.volume_name.clone()),
             ("on-unlock", self.on_unlock.clone()),
             ("before-lock", self.before_lock.clone()),
@@ -327,6 +368,7 @@ impl Options {
                 .volume_name
                 .clone()
                 .unwrap_or_else(|| vault.display().to_string()),
+            transport: self.transport.map_or(Transport::Auto, Transport::from),
             threads: self.threads.unwrap_or(0),
             unwatched_ttl: self.dir_cache.unwrap_or(usual.unwatched_ttl),
             writeback: !self.no_writeback,

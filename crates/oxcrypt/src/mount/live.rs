@@ -171,6 +171,9 @@ pub(crate) struct Status {
     pub(crate) rss: u64,
     pub(crate) cpu_s: f64,
     pub(crate) events: u64,
+    /// How requests come: `ring` or `dev`.
+    #[serde(default)]
+    pub(crate) transport: String,
 }
 
 impl Live {
@@ -230,6 +233,7 @@ impl Live {
             rss,
             cpu_s,
             events: self.events.log().next,
+            transport: self.meter.transport().map_or("", |t| t.word()).to_owned(),
         }
     }
 }

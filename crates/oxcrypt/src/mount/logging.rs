@@ -11,8 +11,7 @@ use crate::failure::{Host, Result};
 /// From now on; `OXCRYPT_LOG` says how much (as in `info` or `oxcrypt_vfs=debug`).
 pub(super) fn start(options: &Options, verbose: u8) -> Result<()> {
     let usual = match verbose {
-        // The transport library complains about every mount that was ended from outside.
-        0 => "warn,fuser=error",
+        0 => "warn",
         1 => "info",
         _ => "debug",
     };

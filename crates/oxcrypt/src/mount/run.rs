@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use oxcrypt_fuse::Mount;
+use oxcrypt_fuse::{Mount, RingSupport};
 use oxcrypt_store::{LocalStore, Store, Watcher};
 use oxcrypt_vault::{Backups, MASTERKEY_FILE, Unlocked, keep_copy};
 
-use super::args::Args;
+use super::args::{Args, Way};
 use super::live::{EventLog, Live, Sink};
 use super::{claim, control, daemon, hooks, idle, logging, signals, table};
 use crate::ctx::Ctx;
@@ -28,6 +28,13 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let target = Target::find(&args.vault.vault, &ctx.config)?;
     if !args.daemon_child {
         args.options.configured(&target, &ctx.config.defaults)?;
+    }
+    if args.options.transport == Some(Way::Ring) && RingSupport::find() != RingSupport::On {
+        return Err(Failure::new(
+            Exit::Mount,
+            "this kernel does not serve mounts through rings",
+        )
+        .hint("`oxcrypt doctor` tells why; `--transport auto` mounts in any case"));
     }
     let point = mountpoint(&args, &target)?;
     if args.daemon_child {
@@ -164,8 +171,7 @@ fn serve(
     let signals = signals::handle(&live)?;
     announce(ctx, args, &live);
     idle::watch(&live);
-    confine(ctx, options, target);
-    let served = mount.serve();
+    let served = mount.serve(confine(options, target));
     live.ending.store(true, Ordering::Release);
     live.events.say("locked", None);
     live.events.end();
@@ -187,24 +193,27 @@ fn serve(
     })
 }
 
-/// This thread and those that serve; the ones that were started before can still unmount and run
-/// hooks.
-fn confine(ctx: &Ctx, options: &super::args::Options, target: &Target) {
-    if options.no_sandbox {
-        return;
-    }
+/// What the threads that serve do before they look at any request; those that were started before
+/// can still unmount and run hooks.
+fn confine(options: &super::args::Options, target: &Target) -> impl Fn() + Send + Sync + 'static {
     // Root's journals are not in its home.
     let journals = crate::config::journal_dir();
     let state = crate::config::state_dir();
     let runtime = super::runtime::dir().ok();
-    let mut places = vec![target.path.as_path()];
-    places.extend(journals.as_deref());
-    places.extend(state.as_deref());
-    places.extend(runtime.as_deref());
-    let confined = crate::hardening::confine(&places);
-    if !confined.places || !confined.calls {
-        ctx.out
-            .warn("this kernel cannot confine the mount; it runs without a sandbox");
+    let places = [Some(target.path.clone()), journals, state, runtime];
+    let places: Vec<PathBuf> = places.into_iter().flatten().collect();
+    let wanted = !options.no_sandbox;
+    let told = AtomicBool::new(false);
+    move || {
+        if !wanted {
+            return;
+        }
+        let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+        let confined = crate::hardening::confine(&places);
+        let whole = confined.places && confined.calls;
+        if !whole && !told.swap(true, Ordering::Relaxed) {
+            tracing::warn!("this kernel cannot confine the mount; it runs without a sandbox");
+        }
     }
 }
 

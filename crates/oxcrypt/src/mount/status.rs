@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use oxcrypt_fuse::RingSupport;
 use serde::Serialize;
 
 use super::live::Status;
@@ -128,6 +129,7 @@ fn text(line: &Line) -> String {
     match &line.status {
         Some(status) => {
             out.push_str(&format!(", pid {}, since {}", status.pid, status.since));
+            out.push_str(&format!(", by {}", status.transport));
             out.push_str(&format!(", idle {} s", status.idle_s));
             if let Some(limit) = status.idle_limit_s {
                 out.push_str(&format!(" of {limit} s"));
@@ -156,9 +158,11 @@ pub(crate) fn stats(ctx: &Ctx, args: &StatsArgs) -> Result<()> {
         for line in &lines {
             let Some(s) = &line.status else { continue };
             ctx.out.line(format!(
-                "{}\n  requests    {}\n  read        {}\n  written     {}\n  nodes       {}\n  open        \
+                "{}\n  transport   {}{}\n  requests    {}\n  read        {}\n  written     {}\n  nodes       {}\n  open        \
                  {}\n  memory      {}\n  processor   {:.2} s\n  events      {}",
                 shown(&line.mountpoint),
+                s.transport,
+                hint(s),
                 s.requests,
                 human_size(s.rx),
                 human_size(s.tx),
@@ -171,6 +175,15 @@ pub(crate) fn stats(ctx: &Ctx, args: &StatsArgs) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// How to have the quicker transport, where this machine has it.
+fn hint(status: &Status) -> &'static str {
+    if status.transport == "dev" && RingSupport::find() == RingSupport::Off {
+        " (`oxcrypt doctor --enable-ring` makes small operations quicker)"
+    } else {
+        ""
+    }
 }
 
 type Value = fn(&Status) -> f64;

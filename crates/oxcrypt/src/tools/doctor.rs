@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use oxcrypt_fuse::RingSupport;
 use serde::Serialize;
 
 use crate::ctx::Ctx;
@@ -33,10 +34,25 @@ struct Answer<'a> {
     findings: &'a [Finding],
 }
 
-pub(crate) fn run(ctx: &Ctx) -> Result<()> {
+/// Arguments of `doctor`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Let the kernel serve mounts through io_uring: shows what would be changed, and asks.
+    #[arg(long)]
+    enable_ring: bool,
+    /// Do not ask.
+    #[arg(long, requires = "enable_ring")]
+    yes: bool,
+}
+
+pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
+    if args.enable_ring {
+        return super::ring::enable(ctx, args.yes);
+    }
     let findings = [
         dev_fuse(),
         fusermount(),
+        rings(),
         allow_other(),
         runtime_dir(),
         stale(),
@@ -110,6 +126,22 @@ fn fusermount() -> Finding {
             "fusermount3",
             State::Bad,
             "is missing: install the package fuse3; without it only root can mount",
+        ),
+    }
+}
+
+fn rings() -> Finding {
+    match RingSupport::find() {
+        RingSupport::On => finding("transport", State::Good, "ring: mounts use io_uring"),
+        RingSupport::Off => finding(
+            "transport",
+            State::Good,
+            "dev; `oxcrypt doctor --enable-ring` (root) makes small operations quicker",
+        ),
+        RingSupport::None => finding(
+            "transport",
+            State::Good,
+            "dev; ring needs Linux 6.14 or later",
         ),
     }
 }

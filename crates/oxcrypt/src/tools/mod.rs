@@ -3,5 +3,6 @@
 pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod key;
+pub(crate) mod ring;
 pub(crate) mod settings;
 pub(crate) mod speed;

@@ -1,0 +1,67 @@
+//! Notifications: what we tell the kernel unasked, through /dev/fuse.
+
+use oxcrypt_vfs::NodeId;
+
+use super::Struct;
+
+const INVAL_INODE: u32 = 2;
+const INVAL_ENTRY: u32 = 3;
+/// Longest name in a notification.
+pub const MAX_NAME: usize = 255;
+const HEADER_LEN: usize = 16;
+
+const MAX_LEN: usize = HEADER_LEN + 16 + MAX_NAME + 1;
+
+/// A notification as it is written.
+#[derive(Debug)]
+pub struct Notification(Struct<MAX_LEN>);
+
+fn head(code: u32, body_len: usize) -> Struct<MAX_LEN> {
+    let len = u32::try_from(HEADER_LEN + body_len).unwrap_or(u32::MAX);
+    Struct::new().u32(len).u32(code).u64(0)
+}
+
+impl Notification {
+    /// Attributes and content of a node have changed.
+    #[must_use]
+    pub fn node(node: NodeId) -> Self {
+        // From the beginning to the end.
+        Self(head(INVAL_INODE, 24).u64(node.0).u64(0).u64(0))
+    }
+
+    /// What a name means has changed; none for a name that cannot exist.
+    #[must_use]
+    pub fn entry(parent: NodeId, name: &[u8]) -> Option<Self> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return None;
+        }
+        let out = head(INVAL_ENTRY, 16 + name.len() + 1)
+            .u64(parent.0)
+            .u32(u32::try_from(name.len()).ok()?)
+            .u32(0);
+        Some(Self(out.raw(name).zeros(1)))
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_include_the_header() {
+        let whole = |n: &Notification| u32::from_ne_bytes(*n.bytes().first_chunk().unwrap());
+        let node = Notification::node(NodeId(3));
+        assert_eq!((node.bytes().len(), whole(&node)), (40, 40));
+        let entry = Notification::entry(NodeId(3), &[b'a'; MAX_NAME]).unwrap();
+        assert_eq!((entry.bytes().len(), whole(&entry)), (288, 288));
+        assert_eq!(entry.bytes().last(), Some(&0));
+        assert!(Notification::entry(NodeId(3), &[b'a'; MAX_NAME + 1]).is_none());
+        assert!(Notification::entry(NodeId(3), b"").is_none());
+    }
+}
