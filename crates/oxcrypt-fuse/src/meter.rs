@@ -12,6 +12,7 @@ pub struct Meter {
     read: AtomicU64,
     written: AtomicU64,
     transport: OnceLock<Transport>,
+    foreign: AtomicU64,
 }
 
 impl Meter {
@@ -42,6 +43,16 @@ impl Meter {
     pub(crate) fn serves_by(&self, transport: Transport) {
         // A mount is served once.
         let _ = self.transport.set(transport);
+    }
+
+    /// How often names were seen to be changed by other programs than this mount.
+    #[must_use]
+    pub fn foreign_changes(&self) -> u64 {
+        self.foreign.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn foreign(&self) {
+        self.foreign.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn request(&self) {

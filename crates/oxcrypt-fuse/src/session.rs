@@ -123,10 +123,14 @@ impl<S: Store> Mount<S> {
         });
         confine();
         let watching = watcher.as_ref().map(|watcher| {
-            let (vfs, watcher, device) =
-                (Arc::clone(&vfs), Arc::clone(watcher), Arc::clone(&device));
+            let (vfs, watcher, device, meter) = (
+                Arc::clone(&vfs),
+                Arc::clone(watcher),
+                Arc::clone(&device),
+                Arc::clone(&meter),
+            );
             start("oxcrypt-watch", 512, move || {
-                crate::watch::run(&vfs, &watcher, &device);
+                crate::watch::run(&vfs, &watcher, &device, &meter);
             })
         });
         let watching = watching.transpose()?;

@@ -58,8 +58,9 @@ enum Answer {
     Failed { exit: u8, message: String },
 }
 
-fn path_of(major: u32, minor: u32) -> Result<PathBuf> {
-    Ok(runtime::dir()?.join(format!("mount-{major}-{minor}.sock")))
+/// The socket of a mount.
+pub(super) fn path(mount: &Mounted) -> Result<PathBuf> {
+    Ok(runtime::dir()?.join(format!("mount-{}-{}.sock", mount.major, mount.minor)))
 }
 
 /// The listening socket of a mount; its file goes with it.
@@ -86,7 +87,7 @@ impl Drop for Server {
 
 /// Listens for the mount of this process.
 pub(super) fn listen(live: &Arc<Live>, mount: &Mounted) -> Result<Server> {
-    let path = path_of(mount.major, mount.minor)?;
+    let path = path(mount)?;
     // What an earlier process left; device numbers are used again.
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).host(&path)?;
@@ -171,12 +172,24 @@ fn events(live: &Live, stream: &UnixStream, mut since: u64, follow: bool) -> std
             .try_for_each(|record| send(stream, record));
     }
     while let Some(records) = live.events.wait(since, Duration::from_secs(30)) {
+        if records.is_empty() && is_gone(stream) {
+            return Ok(());
+        }
         for record in records {
             since = record.seq + 1;
             send(stream, &record)?;
         }
     }
     Ok(())
+}
+
+/// Whether the peer has hung up. Nothing is written to it while nothing happens, so nothing else
+/// would tell, and its place would stay taken.
+fn is_gone(stream: &UnixStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut looked = [PollFd::new(stream, PollFlags::empty())];
+    let now = rustix::event::Timespec::default();
+    poll(&mut looked, Some(&now)).is_ok() && looked[0].revents().contains(PollFlags::HUP)
 }
 
 fn send(mut stream: &UnixStream, value: &impl Serialize) -> std::io::Result<()> {
@@ -186,7 +199,7 @@ fn send(mut stream: &UnixStream, value: &impl Serialize) -> std::io::Result<()> 
 }
 
 fn connect(mount: &Mounted, ask: Ask) -> Result<UnixStream> {
-    let path = path_of(mount.major, mount.minor)?;
+    let path = path(mount)?;
     let stream = UnixStream::connect(&path).host(&path)?;
     if !is_welcome(&stream) {
         return Err(Failure::new(Exit::Permission, "another user listens there").at(path.display()));
@@ -250,7 +263,7 @@ pub(crate) fn lock_from_outside(mount: &Mounted, how: How, patience: Duration) -
 
 /// Whether a process listens for this mount at all.
 pub(crate) fn is_there(mount: &Mounted) -> bool {
-    path_of(mount.major, mount.minor).is_ok_and(|path| UnixStream::connect(path).is_ok())
+    path(mount).is_ok_and(|path| UnixStream::connect(path).is_ok())
 }
 
 /// Calls `visit` with each event.

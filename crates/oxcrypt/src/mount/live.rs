@@ -174,6 +174,9 @@ pub(crate) struct Status {
     /// How requests come: `ring` or `dev`.
     #[serde(default)]
     pub(crate) transport: String,
+    /// How often other programs were seen to change the vault.
+    #[serde(default)]
+    pub(crate) foreign_changes: u64,
 }
 
 impl Live {
@@ -234,6 +237,7 @@ impl Live {
             cpu_s,
             events: self.events.log().next,
             transport: self.meter.transport().map_or("", |t| t.word()).to_owned(),
+            foreign_changes: self.meter.foreign_changes(),
         }
     }
 }

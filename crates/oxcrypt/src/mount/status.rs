@@ -50,6 +50,9 @@ struct Line {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
+    /// The socket at which its process answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control: Option<Text>,
     #[serde(flatten)]
     status: Option<Status>,
 }
@@ -72,6 +75,12 @@ fn line(mount: &Mounted) -> Line {
         ro: mount.read_only,
         state,
         uid: mount.uid,
+        control: status
+            .is_some()
+            .then(|| control::path(mount).ok())
+            .flatten()
+            .as_deref()
+            .map(Text::from),
         status,
     }
 }
