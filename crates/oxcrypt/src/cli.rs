@@ -121,6 +121,14 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it looks at mounts or ends them, which it can do without any settings.
+    pub(crate) fn is_about_mounts(&self) -> bool {
+        matches!(
+            self,
+            Self::Lock(_) | Self::Status(_) | Self::Events(_) | Self::Stats(_)
+        )
+    }
+
     pub(crate) fn run(&self, ctx: &Ctx) -> Result<()> {
         match self {
             // These handle signals in their own way, or wait for people.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
@@ -16,6 +16,102 @@ pub(crate) struct Config {
     pub(crate) defaults: Defaults,
     #[serde(default)]
     pub(crate) vaults: BTreeMap<String, VaultEntry>,
+    #[serde(default)]
+    pub(crate) tray: Tray,
+}
+
+/// Settings of the desktop helper, which asks for them by `config list`.
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tray {
+    /// The command that asks for a passphrase and prints it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompter: Option<Vec<String>>,
+    /// When vaults are locked that do not say it themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_on: Option<Vec<LockOn>>,
+    /// What happens to a vault in use when it is to be locked by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    busy: Option<WhenBusy>,
+    /// Notifications that are not wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<Vec<Notice>>,
+    /// Whether notifications name vaults and files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<bool>,
+    /// Tell when the storage of a vault has less than this many MiB left; 0 for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low_space_mib: Option<u64>,
+    /// Where vaults without a mountpoint of their own are mounted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<PathBuf>,
+    /// Whether mounted vaults without a name are shown, and locked with all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unnamed: Option<bool>,
+}
+
+/// What makes the desktop helper lock a vault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LockOn {
+    Sleep,
+    ScreenLock,
+    Logout,
+    Lid,
+}
+
+/// What the desktop helper does about a vault in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WhenBusy {
+    /// Tells who uses it, and asks.
+    Ask,
+    /// Takes it away.
+    Force,
+}
+
+/// Kinds of notifications.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Notice {
+    Unlocked,
+    Locked,
+    LockFailed,
+    Conflict,
+    Damaged,
+    LowSpace,
+    Updated,
+}
+
+impl Tray {
+    /// What `later` says wins.
+    fn merge(&mut self, later: Self) {
+        let Self {
+            prompter,
+            lock_on,
+            busy,
+            silent,
+            names,
+            low_space_mib,
+            folder,
+            unnamed,
+        } = later;
+        self.prompter = prompter.or(self.prompter.take());
+        self.lock_on = lock_on.or(self.lock_on.take());
+        self.busy = busy.or(self.busy);
+        self.silent = silent.or(self.silent.take());
+        self.names = names.or(self.names);
+        self.low_space_mib = low_space_mib.or(self.low_space_mib);
+        self.folder = folder.or(self.folder.take());
+        self.unnamed = unnamed.or(self.unnamed);
+    }
+
+    /// As others should see it: `~` is written out.
+    pub(crate) fn expanded(&self) -> Self {
+        let mut all = self.clone();
+        all.folder = all.folder.as_deref().map(expand);
+        all
+    }
 }
 
 /// Settings for every mount.
@@ -50,23 +146,26 @@ pub(crate) struct VaultEntry {
     /// Run before it is locked.
     pub(crate) before_lock: Option<Vec<String>>,
     /// When the desktop helper locks it.
-    #[serde(default)]
-    #[allow(dead_code, reason = "read by the desktop helper; accepted here")]
-    pub(crate) lock_on: Vec<String>,
+    pub(crate) lock_on: Option<Vec<LockOn>>,
     /// Whether the desktop helper unlocks it at login.
     #[serde(default)]
-    #[allow(dead_code, reason = "read by the desktop helper; accepted here")]
     pub(crate) at_login: bool,
+}
+
+impl VaultEntry {
+    /// Where the passphrase comes from, if it says so.
+    pub(crate) fn source(&self) -> Option<&str> {
+        let said = self.unlock.as_deref();
+        said.or_else(|| self.password_command.as_ref().map(|_| "command"))
+            .or_else(|| self.password_file.as_ref().map(|_| "file"))
+    }
 }
 
 impl Config {
     /// Reads the system's files, then the user's; later ones win, vault by vault.
     pub(crate) fn load() -> Result<Self> {
         let mut all = Self::default();
-        for dir in [Some(PathBuf::from("/etc/oxcrypt")), user_dir()]
-            .into_iter()
-            .flatten()
-        {
+        for dir in dirs() {
             all.merge_file(&dir.join("config.toml"))?;
             let Ok(entries) = std::fs::read_dir(dir.join("conf.d")) else {
                 continue;
@@ -106,9 +205,17 @@ impl Config {
         ours.color = color.or(ours.color.take());
         ours.dir_cache = dir_cache.or(ours.dir_cache.take());
         ours.transport = transport.or(ours.transport.take());
+        self.tray.merge(config.tray);
         self.vaults.extend(config.vaults);
         Ok(())
     }
+}
+
+/// The directories of the system's and the user's files, in the order in which they are read.
+pub(crate) fn dirs() -> impl Iterator<Item = PathBuf> {
+    [Some(PathBuf::from("/etc/oxcrypt")), user_dir()]
+        .into_iter()
+        .flatten()
 }
 
 /// `$XDG_CONFIG_HOME/oxcrypt`.

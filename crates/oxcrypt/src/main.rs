@@ -60,6 +60,11 @@ fn main() -> ExitCode {
     let mut out = cli.out.clone();
     let config = match config::Config::load() {
         Ok(config) => config,
+        // A typing error must not keep vaults open.
+        Err(e) if cli.command.is_about_mounts() => {
+            Out::new(&out).warn(format!("without the configuration: {}", e.message));
+            config::Config::default()
+        }
         Err(e) => return end(&Out::new(&out), &e, helper),
     };
     out.configured(config.defaults.color.as_deref());

@@ -124,6 +124,14 @@ fn daily_use() {
 }
 
 #[test]
+fn desktop() {
+    page(
+        "docs/guide/desktop.md",
+        "mkdir -p Dropbox/work; oxcrypt -q init Dropbox/work",
+    );
+}
+
+#[test]
 fn recovery() {
     page(
         "docs/guide/recovery.md",

@@ -35,6 +35,7 @@ fn answers_of_all_commands() {
         format!("recover v {PW}"),
         "vault add name v".to_owned(),
         "vault list".to_owned(),
+        "config list".to_owned(),
         "key list v".to_owned(),
         format!("passwd v {PW} --new-password-file pw"),
     ] {

@@ -228,13 +228,52 @@ pub(crate) enum ConfigCommand {
         /// The value: true, false, a number, or text.
         value: OsString,
     },
+    /// Print all settings and vaults, as all files together say them.
+    List,
     /// Print which file is changed.
     Path,
+}
+
+/// What the files say together.
+#[derive(Serialize)]
+struct All {
+    schema: &'static str,
+    /// The file that `config set` and `vault` change.
+    file: Text,
+    /// Where files are read from.
+    dirs: Vec<Text>,
+    tray: config::Tray,
+    vaults: Vec<AllOfVault>,
+}
+
+#[derive(Serialize)]
+struct AllOfVault {
+    name: String,
+    path: Text,
+    /// Without links, if it exists; as the table of mounts has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    real: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mountpoint: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unlock: Option<String>,
+    ro: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_on: Option<Vec<config::LockOn>>,
+    at_login: bool,
 }
 
 pub(crate) fn config(ctx: &Ctx, command: &ConfigCommand) -> Result<()> {
     match command {
         ConfigCommand::Path => ctx.out.line(config::user_file()?.display())?,
+        ConfigCommand::List if ctx.out.json => ctx.out.object(&everything(ctx)?)?,
+        ConfigCommand::List => {
+            let all = serde_json::to_value(everything(ctx)?)
+                .map_err(|e| Failure::new(Exit::Other, e.to_string()))?;
+            let all = toml::to_string_pretty(&all)
+                .map_err(|e| Failure::new(Exit::Other, e.to_string()))?;
+            ctx.out.bytes(all.as_bytes())?;
+        }
         ConfigCommand::Get { key } => {
             let file = config::user_file()?;
             let text = std::fs::read_to_string(&file).host(&file)?;
@@ -257,6 +296,36 @@ pub(crate) fn config(ctx: &Ctx, command: &ConfigCommand) -> Result<()> {
     ctx.out.flush()
 }
 
+fn everything(ctx: &Ctx) -> Result<All> {
+    let vault = |(name, entry): (&String, &VaultEntry)| {
+        let path = config::expand(&entry.path);
+        let point = entry.mountpoint.as_deref().map(config::expand);
+        AllOfVault {
+            name: name.clone(),
+            real: path.canonicalize().ok().as_deref().map(Text::from),
+            path: Text::from(path.as_path()),
+            mountpoint: point.as_deref().map(Text::from),
+            unlock: entry.source().map(str::to_owned),
+            ro: entry.ro,
+            lock_on: entry.lock_on.clone(),
+            at_login: entry.at_login,
+        }
+    };
+    let file = config::user_file()?;
+    let mut dirs: Vec<PathBuf> = match std::env::var_os("OXCRYPT_CONFIG") {
+        Some(_) => file.parent().map(PathBuf::from).into_iter().collect(),
+        None => config::dirs().collect(),
+    };
+    dirs.extend(dirs.clone().iter().map(|dir| dir.join("conf.d")));
+    Ok(All {
+        schema: "oxcrypt.config/1",
+        file: Text::from(file.as_path()),
+        dirs: dirs.iter().map(|dir| Text::from(dir.as_path())).collect(),
+        tray: ctx.config.tray.expanded(),
+        vaults: ctx.config.vaults.iter().map(vault).collect(),
+    })
+}
+
 fn set(key: &str, text: &OsString) -> Result<()> {
     let text = text
         .to_str()
@@ -267,7 +336,10 @@ fn set(key: &str, text: &OsString) -> Result<()> {
         _ => value(text),
     };
     config::edit(|document| {
-        let parts: Vec<&str> = key.split('.').collect();
+        // Names with dots are quoted, as in the file: vaults."a.b".path
+        let parts = toml_edit::Key::parse(key)
+            .map_err(|e| Failure::usage(format!("{key}: {}", e.message())))?;
+        let parts: Vec<&str> = parts.iter().map(toml_edit::Key::get).collect();
         let Some((last, tables)) = parts.split_last() else {
             return Ok(());
         };
