@@ -1,0 +1,191 @@
+//! Locking: because somebody wants it, or because the machine is being left.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::fault::Fault;
+use crate::model::{Vault, Work};
+use crate::mounts::Mount;
+use crate::runner::Input;
+use crate::settings::{Notice, Trigger, WhenBusy};
+
+/// For locking that somebody waits for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// logind waits five seconds before the machine sleeps; so long it may take altogether.
+const BEFORE_SLEEP: Duration = Duration::from_millis(3500);
+/// A file indexer or a thumbnailer has let go by then.
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
+/// What locking by force needs at the end.
+const FOR_FORCE: Duration = Duration::from_millis(1200);
+
+impl App {
+    /// Locks all mounts of a vault.
+    pub(crate) async fn lock(
+        self: &Arc<Self>,
+        id: &str,
+        force: bool,
+        reason: &str,
+    ) -> Result<(), Fault> {
+        let vault = self.working_on(id, Work::Locking)?;
+        let mut done = Ok(());
+        for mount in &vault.mounts {
+            let locked = self.lock_mount(mount, force, reason, PATIENCE).await;
+            done = done.and(locked);
+        }
+        self.done_with(id).await;
+        done
+    }
+
+    /// Locks everything; the first failure of several.
+    pub(crate) async fn lock_all(self: &Arc<Self>, force: bool, reason: &str) -> Result<(), Fault> {
+        let open: Vec<Vault> = self
+            .model()
+            .vaults()
+            .into_iter()
+            .filter(Vault::is_open)
+            .collect();
+        let locking = open.iter().map(|vault| self.lock(&vault.id, force, reason));
+        join_all(locking).await.into_iter().collect()
+    }
+
+    /// As [`Self::lock`], telling the user when it does not work, with a choice.
+    pub(crate) async fn lock_and_tell(self: &Arc<Self>, id: &str, force: bool) -> bool {
+        let done = self.lock(id, force, "As you wanted").await;
+        let Err(fault) = done else { return true };
+        self.tell_not_locked(id, &fault, None);
+        false
+    }
+
+    /// Locks the vaults that lock themselves at this.
+    pub(crate) async fn triggered(self: &Arc<Self>, trigger: Trigger) {
+        // A mount of this moment may not be in the model yet.
+        let _ = self.refresh().await;
+        let deadline = Instant::now() + BEFORE_SLEEP;
+        let vaults = self.model().vaults();
+        let locking = vaults
+            .iter()
+            .filter(|vault| vault.locks_on(trigger))
+            .map(|vault| self.lock_by_itself(vault, trigger, deadline));
+        join_all(locking).await;
+    }
+
+    async fn lock_by_itself(self: &Arc<Self>, vault: &Vault, trigger: Trigger, deadline: Instant) {
+        // Somebody is at it already.
+        let Ok(vault) = self.working_on(&vault.id, Work::Locking) else {
+            return;
+        };
+        let force = self.model().settings.tray.busy == WhenBusy::Force;
+        let reason = crate::texts::capital(trigger.reason());
+        let last_try = if force {
+            deadline - FOR_FORCE
+        } else {
+            deadline
+        };
+        let mut failure = None;
+        for mount in &vault.mounts {
+            let mut done = self.lock_patiently(mount, &reason, last_try).await;
+            if force
+                && done
+                    .as_ref()
+                    .is_err_and(|e| e.is("busy") || e.is("timeout"))
+            {
+                done = self.lock_mount(mount, true, &reason, FOR_FORCE).await;
+            }
+            failure = failure.or(done.err());
+        }
+        self.done_with(&vault.id).await;
+        if let Some(fault) = failure {
+            self.tell_not_locked(&vault.id, &fault, Some(trigger));
+        }
+    }
+
+    async fn lock_patiently(
+        self: &Arc<Self>,
+        mount: &Mount,
+        reason: &str,
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let done = self.lock_mount(mount, false, reason, left).await;
+            let is_busy = done.as_ref().is_err_and(|e| e.is("busy"));
+            if !is_busy || Instant::now() + 2 * BETWEEN_TRIES >= deadline {
+                return done;
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
+        }
+    }
+
+    async fn lock_mount(
+        &self,
+        mount: &Mount,
+        force: bool,
+        reason: &str,
+        patience: Duration,
+    ) -> Result<(), Fault> {
+        let mut words: Vec<OsString> = vec!["lock".into()];
+        if force {
+            words.push("--force".into());
+        }
+        words.push(format!("--timeout={}ms", patience.as_millis().max(100)).into());
+        words.extend(["--".into(), mount.point.clone().into_os_string()]);
+        self.expect(mount, reason);
+        let done = self.runner.run(&words, Input::Nothing).await;
+        if done.is_err() {
+            self.expect_no_more(mount);
+        }
+        done.map(|_| ())
+    }
+
+    fn tell_not_locked(self: &Arc<Self>, id: &str, fault: &Fault, trigger: Option<Trigger>) {
+        let vault = self.model().vault(id);
+        let Some(mount) = vault.as_ref().and_then(|v| v.mounts.first()) else {
+            return self.failed(id, fault);
+        };
+        let mut detail = if fault.is("busy") {
+            match fault.users() {
+                users if users.is_empty() => "It is in use".to_owned(),
+                users => format!("It is in use by {users}"),
+            }
+        } else {
+            crate::texts::capital(&fault.message)
+        };
+        if let Some(trigger) = trigger {
+            detail.push_str(&format!(" ({})", trigger.reason()));
+        }
+        self.happened(mount, Notice::LockFailed, detail, None);
+    }
+
+    /// Takes the vault for some work, alone.
+    pub(crate) fn working_on(&self, id: &str, work: Work) -> Result<Vault, Fault> {
+        let mut model = self.model();
+        let vault = model
+            .vault(id)
+            .ok_or_else(|| Fault::new("unknown_vault", format!("there is no vault named {id}")))?;
+        if !model.begin(id, work) {
+            return Err(Fault::new(
+                "working",
+                "something is being done with this vault already",
+            ));
+        }
+        drop(model);
+        self.publish();
+        Ok(vault)
+    }
+
+    /// Ends the work, and shows what came of it.
+    pub(crate) async fn done_with(self: &Arc<Self>, id: &str) {
+        // What came of it is shown in one step.
+        let asked = self.refresh().await;
+        self.model().end(id);
+        self.publish();
+        if let Err(fault) = asked {
+            crate::log(&fault.line());
+        }
+    }
+}
