@@ -53,6 +53,7 @@ fn with_vault(program: &Path, name: &str, rounds: u32, seed: u64) -> bool {
         worker(&bed.mountpoint, 1),
         worker(&native, 2),
     ];
+    workers[2].syncs_parents = true;
     let (mut ours, mut control) = (Wrong::default(), Wrong::default());
     let mut bad_rounds = 0;
     for round in 0..=rounds {

@@ -22,6 +22,9 @@ pub(crate) struct Worker {
     pub(crate) loss: Loss,
     pub(crate) files: Vec<File>,
     pub(crate) dirs: Vec<Dir>,
+    /// Syncs the directories above a file with it. On a plain file system a file that was synced may
+    /// be found under an earlier name of a directory above it; oxcrypt promises more.
+    pub(crate) syncs_parents: bool,
     /// The file of the last fsync as it was before: in a power cut that one does not count yet.
     pub(crate) before_last_sync: Option<(usize, Box<File>)>,
     random: Random,
@@ -40,6 +43,7 @@ impl Worker {
             loss,
             files: Vec::new(),
             dirs: vec![Dir::found(name.to_owned())],
+            syncs_parents: false,
             before_last_sync: None,
             random: Random::new(seed),
             op: seed << 32,
@@ -159,6 +163,12 @@ impl Worker {
 
     fn sync_file(&mut self, i: usize, file: &std::fs::File) -> io::Result<()> {
         file.sync_all()?;
+        if self.syncs_parents {
+            let path = Path::new(&self.files[i].path);
+            for dir in path.ancestors().skip(1) {
+                std::fs::File::open(self.root.join(dir))?.sync_all()?;
+            }
+        }
         self.before_last_sync = Some((i, Box::new(self.files[i].clone())));
         self.files[i].synced();
         self.syncs += 1;
