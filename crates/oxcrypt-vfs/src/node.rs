@@ -110,9 +110,13 @@ pub(crate) struct FileState<S: Store> {
     /// Attributes on disk changed since the last full sync.
     pub(crate) dirty_attrs: AtomicBool,
     pub(crate) used: AtomicBool,
-    /// Set when a name of this file was created or moved since the last fsync.
-    pub(crate) name_unsynced: AtomicBool,
+    /// How many moves of directories there had been when all that leads to this file was synced
+    /// last; [`NAMES_UNSYNCED`] when one of its own names was made or moved since.
+    pub(crate) names_synced: AtomicU64,
 }
+
+/// See [`FileState::names_synced`].
+pub(crate) const NAMES_UNSYNCED: u64 = u64::MAX;
 
 /// The open ciphertext file behind a file node.
 pub(crate) struct FileIo<S: Store> {
@@ -161,7 +165,7 @@ impl<S: Store> Default for FileState<S> {
             dirty_data: AtomicBool::new(true),
             dirty_attrs: AtomicBool::new(true),
             used: AtomicBool::new(false),
-            name_unsynced: AtomicBool::new(true),
+            names_synced: AtomicU64::new(NAMES_UNSYNCED),
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct VaultFs<S: Store> {
     pub(crate) options: VfsOptions,
     pub(crate) nodes: NodeTable<S>,
     pub(crate) rename_tree: Mutex<()>,
+    /// Directories moved so far: each may have changed the way to a file that was synced before.
+    pub(crate) dir_moves: AtomicU64,
     pub(crate) open_files: HandleClock<S>,
     pub(crate) open_dirs: HandleClock<S>,
     pub(crate) pending: PendingHeaders<S>,
@@ -67,6 +69,7 @@ impl<S: Store> VaultFs<S> {
         Ok(Self {
             nodes: NodeTable::new(stat.id, root),
             rename_tree: Mutex::new(()),
+            dir_moves: AtomicU64::new(0),
             open_files: HandleClock::new(options.max_open_files),
             open_dirs: HandleClock::new(options.max_open_dirs),
             pending: PendingHeaders::new(),

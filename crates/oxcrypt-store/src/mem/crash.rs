@@ -19,9 +19,20 @@ impl MemStore {
     /// is harsher than journaling hosts are.
     #[must_use]
     pub fn after_power_cut(&self, survives: &mut dyn FnMut() -> bool) -> Self {
+        self.cut(&|_| false, survives)
+    }
+
+    /// As [`Self::after_power_cut`] of a host that had just made all names durable, but no content:
+    /// files are as they were at their last sync, directories as they are now.
+    #[must_use]
+    pub fn after_power_cut_of_data(&self) -> Self {
+        self.cut(&|body| matches!(body, Body::Dir(_)), &mut || false)
+    }
+
+    fn cut(&self, keeps: &dyn Fn(&Body) -> bool, survives: &mut dyn FnMut() -> bool) -> Self {
         let _tree = self.tree.lock();
         let mut copies = HashMap::new();
-        let root = copy(&self.root, survives, &mut copies);
+        let root = copy(&self.root, keeps, survives, &mut copies);
         recount_links(&root);
         Self {
             root,
@@ -36,19 +47,20 @@ impl MemStore {
 /// Depth is that of the stored tree, which for a vault is four.
 fn copy(
     object: &Arc<Object>,
+    keeps: &dyn Fn(&Body) -> bool,
     survives: &mut dyn FnMut() -> bool,
     copies: &mut HashMap<u64, Arc<Object>>,
 ) -> Arc<Object> {
     if let Some(done) = copies.get(&object.id.ino) {
         return Arc::clone(done);
     }
-    let (attributes, body) = outcome(object, survives);
+    let (attributes, body) = outcome(object, keeps, survives);
     let body = match body {
         Body::Dir(entries) => {
             let mut kept = Entries::default();
             for name in entries.by_cookie.values() {
                 if let Some(child) = entries.get(name) {
-                    kept.insert(name, copy(&child, survives, copies));
+                    kept.insert(name, copy(&child, keeps, survives, copies));
                 }
             }
             Body::Dir(kept)
@@ -68,10 +80,14 @@ fn copy(
     made
 }
 
-fn outcome(object: &Object, survives: &mut dyn FnMut() -> bool) -> (Attributes, Body) {
+fn outcome(
+    object: &Object,
+    keeps: &dyn Fn(&Body) -> bool,
+    survives: &mut dyn FnMut() -> bool,
+) -> (Attributes, Body) {
     let inner = object.inner.lock();
     let now = || (inner.attributes.clone(), inner.body.clone());
-    if survives() {
+    if keeps(&inner.body) || survives() {
         return now();
     }
     if let Body::File(content) = &inner.body {

@@ -8,7 +8,7 @@ use oxcrypt_store::{OpenMode, Store, StoreErrorKind};
 
 use super::open::Need;
 use crate::error::Result;
-use crate::node::{Body, DirState, Node, Place};
+use crate::node::{Body, DirState, NAMES_UNSYNCED, Node, Place};
 use crate::resolve::{DIR_FILE, NAME_FILE, NodeName};
 use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
@@ -55,9 +55,12 @@ impl<S: Store> VaultFs<S> {
         // What was not synced stays due.
         synced.inspect_err(|_| node.touch_data())?;
         drop(io);
-        if file.name_unsynced.swap(false, Ordering::AcqRel) {
-            self.sync_names_up(&node).inspect_err(|_| {
-                file.name_unsynced.store(true, Ordering::Release);
+        let moves = self.dir_moves.load(Ordering::Acquire);
+        let before = file.names_synced.swap(moves, Ordering::AcqRel);
+        if before != moves {
+            let own = before == NAMES_UNSYNCED;
+            self.sync_names_up(&node, own).inspect_err(|_| {
+                file.names_synced.store(NAMES_UNSYNCED, Ordering::Release);
             })?;
         }
         Ok(())
@@ -76,13 +79,14 @@ impl<S: Store> VaultFs<S> {
         dir.unsynced.store(false, Ordering::Release);
         let content = self.content_dir(&node)?;
         self.store.sync_dir(&content)?;
-        self.sync_names_up(&node)
+        self.sync_names_up(&node, false)
     }
 
     /// Syncs the directories above `node` in which names changed since their last sync, and what
-    /// makes new nodes on the way what they are.
-    fn sync_names_up(&self, node: &Arc<Node<S>>) -> Result<()> {
+    /// makes new nodes on the way what they are: `own` says that `node` is one.
+    fn sync_names_up(&self, node: &Arc<Node<S>>, own: bool) -> Result<()> {
         let mut child = Arc::clone(node);
+        let mut new_file = own;
         loop {
             let Some(place) = child.place.lock().clone() else {
                 return Ok(());
@@ -91,6 +95,7 @@ impl<S: Store> VaultFs<S> {
             // A sync of a neighbour takes the mark from the directory, but not from a new node in it;
             // and what is above may have been renamed since all below it was synced.
             let fresh = matches!(&child.body, Body::Dir(new) if new.fresh.load(Ordering::Acquire));
+            let fresh = fresh || std::mem::take(&mut new_file);
             if dir.unsynced.swap(false, Ordering::AcqRel) || fresh {
                 self.sync_name(&child, &place).inspect_err(|_| {
                     dir.unsynced.store(true, Ordering::Release);
@@ -98,6 +103,37 @@ impl<S: Store> VaultFs<S> {
             }
             child = place.parent;
         }
+    }
+
+    /// Before a node moves into `parent`: all that leads there becomes durable. After a power cut a directory that was
+    /// never synced may be gone, or a long name; what was durable before must not go with it.
+    pub(crate) fn make_way_durable(&self, parent: &Arc<Node<S>>) -> Result<()> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        let mut child = Arc::clone(parent);
+        loop {
+            let Some(place) = child.place.lock().clone() else {
+                return Ok(());
+            };
+            if matches!(&child.body, Body::Dir(dir) if dir.fresh.load(Ordering::Acquire)) {
+                self.sync_name(&child, &place)?;
+            }
+            child = place.parent;
+        }
+    }
+
+    /// Before a node moves into the wrapper `wrapper` or with it: its long name becomes durable.
+    pub(crate) fn make_name_durable(
+        &self,
+        content: &S::Dir,
+        wrapper: &NodeName,
+        file: &[u8],
+    ) -> Result<()> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
+        self.sync_inner(content, wrapper, file)
     }
 
     /// Syncs one name: the files inside the node first, then the directory it stands in.

@@ -32,6 +32,7 @@ mod place;
 mod record;
 mod replay;
 mod session;
+mod unborn;
 mod walk;
 
 use std::sync::Arc;

@@ -10,9 +10,11 @@ use oxcrypt_store::{Node as StoreNode, OpenMode, Store, StoreErrorKind, TimeSet,
 use super::mend::Mender;
 use super::record::Mark;
 use super::session::Session;
+use super::unborn::remove_unborn;
 use super::walk::walk;
 use super::{CHUNK_LOGS, EXTEND_LOGS, HEAD_LEN, Head, Kind, mark_of};
 use crate::error::Result;
+use crate::resolve::{LONG_SUFFIX, SHORT_SUFFIX};
 
 /// Seconds by which change times may be behind the clock of who wrote the notes.
 const CLOCK_SLACK: i64 = 5;
@@ -279,11 +281,28 @@ impl<S: Store> Replay<'_, S> {
         })
     }
 
-    /// Looks for torn ends of all files that changed since `since`.
+    /// Looks at everything that changed since `since` for what a cut leaves unfinished.
     fn mend_since(&mut self, since: Timestamp) -> Result<bool> {
         let mender = self.mender();
         let mut mended = 0;
         walk(self.vault, self.data_dir, &mut |seen| {
+            if !seen.node.ends_with(SHORT_SUFFIX) && !seen.node.ends_with(LONG_SUFFIX) {
+                return Ok(());
+            }
+            let Ok(node) = self.vault.stat(seen.dir, seen.node) else {
+                return Ok(());
+            };
+            if node.kind == oxcrypt_store::Kind::Dir
+                && node.ctime >= since
+                && remove_unborn(self.vault, seen.dir, seen.node, since)?
+            {
+                tracing::warn!(
+                    node = %String::from_utf8_lossy(seen.path),
+                    "a new node was never finished because of the crash and is removed"
+                );
+                mended += 1;
+                return Ok(());
+            }
             let Ok(stat) = self.vault.stat_beneath(seen.dir, seen.name) else {
                 return Ok(());
             };

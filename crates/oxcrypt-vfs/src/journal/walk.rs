@@ -11,7 +11,9 @@ use crate::resolve::{CONTENTS_FILE, LONG_SUFFIX};
 pub(super) struct Seen<'a, S: Store> {
     /// The content directory.
     pub(super) dir: &'a S::Dir,
-    /// Below that; two components for a long name.
+    /// The node in it.
+    pub(super) node: &'a [u8],
+    /// Of the file, below the content directory: two components for a long name.
     pub(super) name: &'a [u8],
     /// Below the data directory.
     pub(super) path: &'a [u8],
@@ -33,7 +35,8 @@ pub(super) fn walk<S: Store>(
             let Ok(dir) = vault.open_dir(&top_dir, &content) else {
                 continue;
             };
-            for (mut name, ino) in names(vault, &dir)? {
+            for (node, ino) in names(vault, &dir)? {
+                let mut name = node.clone();
                 if name.ends_with(LONG_SUFFIX) {
                     name.push(b'/');
                     name.extend_from_slice(CONTENTS_FILE);
@@ -41,6 +44,7 @@ pub(super) fn walk<S: Store>(
                 let path = [&top[..], &content, &name].join(&b'/');
                 visit(Seen {
                     dir: &dir,
+                    node: &node,
                     name: &name,
                     path: &path,
                     ino,

@@ -9,7 +9,7 @@ use oxcrypt_core::{DirId, LinkTarget, MAX_SYMLINK_FILE_LEN, TargetError};
 use oxcrypt_store::{Node as StoreNode, OpenMode, Stat, Store, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Backing, Body, Node};
+use crate::node::{Backing, Body, NAMES_UNSYNCED, Node};
 use crate::resolve::{
     CONTENTS_FILE, Content, DIR_FILE, DIRID_FILE, Found, NodeName, SYMLINK_FILE, Sealed,
 };
@@ -89,7 +89,7 @@ impl<S: Store> VaultFs<S> {
             io.header = None;
             self.ensure_header(&mut io);
             state.used.store(true, Ordering::Relaxed);
-            state.name_unsynced.store(true, Ordering::Release);
+            state.names_synced.store(NAMES_UNSYNCED, Ordering::Release);
         }
         self.mark_changed(parent);
         self.open_files.opened(&node);

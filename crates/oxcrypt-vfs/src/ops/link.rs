@@ -4,6 +4,7 @@ use oxcrypt_core::name::CleartextName;
 use oxcrypt_store::Store;
 
 use crate::error::{ErrorKind, Result};
+use crate::node::NAMES_UNSYNCED;
 use crate::resolve::{CONTENTS_FILE, parse_lookup};
 use crate::types::{Entry, NodeId};
 use crate::vault_fs::VaultFs;
@@ -48,8 +49,8 @@ impl<S: Store> VaultFs<S> {
                     .link(&from_dir, source.as_bytes(), &content, target)?)
             })?;
         }
-        file.name_unsynced
-            .store(true, std::sync::atomic::Ordering::Release);
+        file.names_synced
+            .store(NAMES_UNSYNCED, std::sync::atomic::Ordering::Release);
         self.mark_changed(&parent);
         let found = self.probe(&content, &sealed.node_name)?;
         Ok(self

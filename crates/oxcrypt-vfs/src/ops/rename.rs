@@ -18,7 +18,7 @@ use parking_lot::{MutexGuard, RwLockWriteGuard};
 
 use super::wrapper::NEW_NAME_FILE;
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Body, Node};
+use crate::node::{Body, NAMES_UNSYNCED, Node};
 use crate::resolve::{
     CONTENTS_FILE, Content, Found, NAME_FILE, NodeName, SYMLINK_FILE, Sealed, parse_lookup,
 };
@@ -105,6 +105,12 @@ impl<S: Store> VaultFs<S> {
             (RenameFlags::NoReplace, Some(_)) => return Err(ErrorKind::Exists.into()),
             (RenameFlags::Exchange, None) => return Err(ErrorKind::NotFound.into()),
             _ => self.refuse_loop(&source, &to_parent)?,
+        }
+        if from_parent.id != to_parent.id {
+            self.make_way_durable(&to_parent)?;
+            if flags == RenameFlags::Exchange {
+                self.make_way_durable(&from_parent)?;
+            }
         }
         let known = self.nodes.find(&source.stat.id);
         let _own = known.as_ref().map(|n| n.own.begin());
@@ -208,6 +214,7 @@ impl<S: Store> VaultFs<S> {
         } else {
             // The wrapper appears with the content already in it, as a second name of the file.
             let linked = self.build_wrapper(&to.content, &to.sealed, |temp| {
+                self.make_name_durable(&to.content, temp, NAME_FILE)?;
                 let path = temp.join(CONTENTS_FILE);
                 let (a, b) = (content_path.as_bytes(), path.as_bytes());
                 Ok(self.store.link(&from.content, a, &to.content, b)?)
@@ -235,7 +242,9 @@ impl<S: Store> VaultFs<S> {
         content_path: &NodeName,
         to: &Side<'_, S>,
     ) -> Result<()> {
-        self.build_wrapper(&to.content, &to.sealed, |_| Ok(()))?;
+        self.build_wrapper(&to.content, &to.sealed, |temp| {
+            self.make_name_durable(&to.content, temp, NAME_FILE)
+        })?;
         let target = to.sealed.node_name.join(CONTENTS_FILE);
         let (a, b) = (content_path.as_bytes(), target.as_bytes());
         self.store
@@ -268,6 +277,7 @@ impl<S: Store> VaultFs<S> {
         }
         let victim = self.keep_open(to.parent, to.name_bytes(), target)?;
         if source.kind() == target.kind() {
+            self.make_form_durable(to, target)?;
             self.store.rename(
                 &from.content,
                 source.type_path().as_bytes(),
@@ -308,6 +318,7 @@ impl<S: Store> VaultFs<S> {
         }
         let litter = self.check_empty(handle)?;
         let victim = self.nodes.find(&target.stat.id);
+        self.make_form_durable(to, target)?;
         self.store.rename(
             &from.content,
             source.type_path().as_bytes(),
@@ -339,6 +350,8 @@ impl<S: Store> VaultFs<S> {
             return Ok(());
         }
         if source.kind() == target.kind() {
+            self.make_form_durable(to, target)?;
+            self.make_form_durable(from, source)?;
             self.store.rename(
                 &from.content,
                 source.type_path().as_bytes(),
@@ -353,6 +366,14 @@ impl<S: Store> VaultFs<S> {
         self.moved(from, source, to);
         self.moved(to, target, from);
         Ok(())
+    }
+
+    /// Before a type file moves into the wrapper of `node`, if that has a long name.
+    fn make_form_durable(&self, at: &Side<'_, S>, node: &Found<S>) -> Result<()> {
+        if !node.node_name.is_long() {
+            return Ok(());
+        }
+        self.make_name_durable(&at.content, &node.node_name, NAME_FILE)
     }
 
     /// Swaps two nodes of different kinds. Each takes on the form that its new name asks for.
@@ -393,15 +414,20 @@ impl<S: Store> VaultFs<S> {
     /// Before `node` moves to the name of `to`: a wrapper gets the `name.c9s` it will need.
     fn prepare_form(&self, at: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) -> Result<()> {
         match (&to.sealed.full, prepared_file(node)) {
-            (Some(full), Some(path)) => self.write_small(&at.content, &path, full.full()),
+            (Some(full), Some(file)) => {
+                let path = node.node_name.join(file);
+                self.write_small(&at.content, &path, full.full())?;
+                self.make_name_durable(&at.content, &node.node_name, file)
+            }
             _ => Ok(()),
         }
     }
 
     /// It did not move after all.
     fn unprepare_form(&self, at: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
-        if let (Some(_), Some(path)) = (&to.sealed.full, prepared_file(node)) {
+        if let (Some(_), Some(file)) = (&to.sealed.full, prepared_file(node)) {
             // What cannot be removed is not seen by any reader.
+            let path = node.node_name.join(file);
             let _ = self.store.remove_file(&at.content, path.as_bytes());
         }
     }
@@ -415,6 +441,7 @@ impl<S: Store> VaultFs<S> {
             // A bare file under a hash: it moves into a wrapper of its own.
             let temp = self.set_aside(content, name)?;
             return self.build_wrapper(content, &at.sealed, |wrapper| {
+                self.make_name_durable(content, wrapper, NAME_FILE)?;
                 let inner = wrapper.join(CONTENTS_FILE);
                 let (a, b) = (temp.as_bytes(), inner.as_bytes());
                 Ok(self
@@ -458,7 +485,7 @@ impl<S: Store> VaultFs<S> {
             known.drop_place(from.parent.id, from.name_bytes());
             known.set_place(to.parent, to.name_bytes());
             match &known.body {
-                Body::File(file) => file.name_unsynced.store(true, Ordering::Release),
+                Body::File(file) => file.names_synced.store(NAMES_UNSYNCED, Ordering::Release),
                 Body::Dir(dir) => dir.fresh.store(true, Ordering::Release),
                 Body::Symlink => {}
             }
@@ -466,6 +493,9 @@ impl<S: Store> VaultFs<S> {
         self.touch_changed(node, to);
         for side in [from, to] {
             self.mark_changed(side.parent);
+        }
+        if matches!(node.content, Content::Dir { .. }) {
+            self.dir_moves.fetch_add(1, Ordering::AcqRel);
         }
     }
 
@@ -512,13 +542,13 @@ impl<S: Store> VaultFs<S> {
 }
 
 /// Where a wrapper takes the full name that it is about to get; a bare file has no place for it.
-fn prepared_file<S: Store>(node: &Found<S>) -> Option<NodeName> {
+fn prepared_file<S: Store>(node: &Found<S>) -> Option<&'static [u8]> {
     let inner = if node.node_name.is_long() {
         NEW_NAME_FILE
     } else {
         NAME_FILE
     };
-    (!node.is_plain_file()).then(|| node.node_name.join(inner))
+    (!node.is_plain_file()).then_some(inner)
 }
 
 /// Whether a link failed because the store has none (or none left) for this file.
