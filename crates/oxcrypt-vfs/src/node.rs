@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use oxcrypt_core::{DirHash, DirNames, FileHeader};
 use oxcrypt_store::{Identity, Store, WatchId};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::alias::AliasTable;
 use crate::error::ErrorKind;
@@ -92,8 +92,6 @@ pub(crate) struct DirState<S: Store> {
     pub(crate) fresh: AtomicBool,
     /// The watch on the content directory.
     pub(crate) watch: Mutex<Option<WatchId>>,
-    /// Ciphertext names that this mount removed and whose events are still to come.
-    pub(crate) removed: Mutex<FxHashSet<Box<[u8]>>>,
 }
 
 /// A file: all its openers share this.

@@ -305,7 +305,6 @@ pub(crate) fn new_dir_state<S: Store>(
         unsynced: AtomicBool::new(true),
         fresh: AtomicBool::new(false),
         watch: Mutex::new(None),
-        removed: Mutex::default(),
     }
 }
 

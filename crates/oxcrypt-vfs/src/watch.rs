@@ -233,22 +233,6 @@ impl<S: Store> VaultFs<S> {
             .is_some_and(|node| node.dir().is_ok_and(|dir| dir.watch.lock().is_some()))
     }
 
-    /// Notes that this mount removed a name itself.
-    pub(crate) fn note_removal(&self, parent: &Node<S>, node_name: &NodeName) {
-        if let Ok(dir) = parent.dir()
-            && dir.watch.lock().is_some()
-        {
-            dir.removed.lock().insert(node_name.as_bytes().into());
-        }
-    }
-
-    /// The removal did not happen after all.
-    pub(crate) fn unnote_removal(&self, parent: &Node<S>, node_name: &NodeName) {
-        if let Ok(dir) = parent.dir() {
-            dir.removed.lock().remove(node_name.as_bytes());
-        }
-    }
-
     /// Compares what happened with what the frontend believes, and invalidates what is wrong.
     pub fn changed_behind(&self, changes: &Changes, invalidate: &dyn Invalidate) {
         if changes.lost {
@@ -296,39 +280,46 @@ impl<S: Store> VaultFs<S> {
         if !(node_name.ends_with(SHORT_SUFFIX) || node_name.ends_with(LONG_SUFFIX)) {
             return;
         }
-        let own_removal = dir.removed.lock().remove(node_name);
         let (Ok(content), Ok(path)) = (self.content_dir(parent), NodeName::new(node_name)) else {
             return;
         };
-        let found = {
-            let _names = dir.lock.read();
-            self.probe(&content, &path).ok()
-        };
-        if found.is_none() && own_removal {
-            return;
-        }
+        // What we do to names ourselves must not come between the looks at the store and at what we
+        // know. Nobody is told anything before the lock is gone: the kernel may hold an operation in
+        // this directory back until then.
+        let names = dir.lock.read();
+        let found = self.probe(&content, &path).ok();
         let mut plain = NameBuf::new();
         let shown = self.shown_name(dir, &content, node_name, &mut plain);
         let Some(name) = shown.or_else(|| self.name_by_place(parent, node_name, places)) else {
             // A name we never showed; listings may still have to change.
+            drop(names);
             return invalidate.node(parent.id);
         };
-        let node = found.as_ref().and_then(|f| self.nodes.find(&f.stat.id));
-        match (&found, node) {
-            (Some(found), Some(node)) if node.is_at(parent.id, name.as_bytes()) => {
-                self.content_changed(parent, &name, &node, &found.stat, invalidate);
-            }
-            (found, _) => {
-                let places = places.get_or_insert_with(|| self.places());
-                let key = (parent.id, name.as_bytes().into());
-                if let Some(old) = places.get(&key).and_then(Weak::upgrade)
-                    && found.as_ref().is_none_or(|f| f.stat.id != old.identity)
-                {
-                    self.lost_its_name(&old, parent, &name, found.is_some(), invalidate);
-                }
-                invalidate.entry(parent.id, name.as_bytes());
+        if let Some(found) = &found
+            && let Some(node) = self.nodes.find(&found.stat.id)
+            && node.is_at(parent.id, name.as_bytes())
+        {
+            drop(names);
+            return self.content_changed(parent, &name, &node, &found.stat, invalidate);
+        }
+        let places = places.get_or_insert_with(|| self.places());
+        let old = places.get(&(parent.id, name.as_bytes().into()));
+        // Others may have come to this name since the places were noted.
+        let old = old.and_then(Weak::upgrade).filter(|old| {
+            let other = found.as_ref().is_none_or(|f| f.stat.id != old.identity);
+            other && old.is_at(parent.id, name.as_bytes())
+        });
+        drop(names);
+        match (old, &found) {
+            // Removed by us, or never shown to the frontend but in a listing.
+            (None, None) => return invalidate.node(parent.id),
+            // There may be an entry that says that there is nothing.
+            (None, Some(_)) => {}
+            (Some(old), _) => {
+                self.lost_its_name(&old, parent, &name, found.is_some(), invalidate);
             }
         }
+        invalidate.entry(parent.id, name.as_bytes());
     }
 
     /// The same node as before: was its content changed by somebody else?

@@ -37,9 +37,7 @@ impl<S: Store> VaultFs<S> {
         }
         let victim = self.keep_open(&parent, name.as_str().as_bytes(), &found)?;
         let own = victim.as_ref().map(|v| v.own.begin());
-        self.note_removal(&parent, &found.node_name);
-        self.remove_type_file(&content, &found)
-            .inspect_err(|_| self.unnote_removal(&parent, &found.node_name))?;
+        self.remove_type_file(&content, &found)?;
         drop(own);
         if let Some(victim) = victim {
             self.name_gone(&victim, &parent, name.as_str().as_bytes(), found.stat.nlink);
@@ -169,9 +167,7 @@ impl<S: Store> VaultFs<S> {
         };
         let litter = self.check_empty(handle)?;
         let node = self.nodes.find(&found.stat.id);
-        self.note_removal(&parent, &found.node_name);
-        self.remove_wrapper(&content, &found.node_name, DIR_FILE)
-            .inspect_err(|_| self.unnote_removal(&parent, &found.node_name))?;
+        self.remove_wrapper(&content, &found.node_name, DIR_FILE)?;
         if let Err(e) = self.remove_content_dir(hash, handle, &litter) {
             // Somebody else filled it in the meantime: the node comes back.
             self.rebuild_dir_node(&content, &parent, &name, dir_id, handle)?;

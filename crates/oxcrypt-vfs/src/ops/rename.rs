@@ -114,10 +114,7 @@ impl<S: Store> VaultFs<S> {
         }
         let known = self.nodes.find(&source.stat.id);
         let _own = known.as_ref().map(|n| n.own.begin());
-        if flags != RenameFlags::Exchange {
-            self.note_removal(&from_parent, &source.node_name);
-        }
-        let renamed = match (flags, target) {
+        match (flags, target) {
             (RenameFlags::Exchange, Some(target)) => self
                 .refuse_loop(&target, &from_parent)
                 .and_then(|()| self.exchange(&from, &source, &to, &target)),
@@ -125,8 +122,7 @@ impl<S: Store> VaultFs<S> {
             (_, None) => self
                 .move_to_free(&from, &source, &to)
                 .map(|()| self.moved(&from, &source, &to)),
-        };
-        renamed.inspect_err(|_| self.unnote_removal(&from_parent, &source.node_name))
+        }
     }
 
     pub(crate) fn side<'a>(
