@@ -182,10 +182,19 @@ fn tell_replayed(ctx: &Ctx, replayed: &Replayed) {
             "The last writer did not end cleanly; interrupted writes to {finished} files were finished."
         ));
     }
-    for path in &replayed.missing {
-        ctx.out.warn(format!(
-            "{path}: an interrupted write could not be finished, because the file is gone"
-        ));
+    if replayed.missing.is_empty() {
+        return;
+    }
+    // Mostly files that were removed, or were new and never synced; but a vault that was restored
+    // from an older copy shows here as well.
+    ctx.out.note(format!(
+        "{} interrupted writes were to files that are not in the vault any more.",
+        replayed.missing.len()
+    ));
+    if ctx.out.verbose {
+        for path in &replayed.missing {
+            ctx.out.note(format!("  {path}"));
+        }
     }
 }
 

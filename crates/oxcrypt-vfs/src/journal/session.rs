@@ -8,7 +8,7 @@ use oxcrypt_store::{Incarnation, OpenMode, Store, StoreErrorKind, Timestamp};
 
 use crate::error::Result;
 
-const FILE: &[u8] = b"session";
+pub(super) const FILE: &[u8] = b"session";
 const MAGIC: &[u8; 8] = b"OXSESS1\n";
 const LEN: usize = 8 + 8 + 4 + 2 * Incarnation::LEN;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxcrypt_core::name::CleartextName;
-use oxcrypt_store::{Node as StoreNode, RenameMode, Store, TimeSet};
+use oxcrypt_store::{Node as StoreNode, RenameMode, Store, StoreErrorKind, TimeSet};
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 
 use super::wrapper::NEW_NAME_FILE;
@@ -200,13 +200,20 @@ impl<S: Store> VaultFs<S> {
     ) -> Result<()> {
         let content_path = source.type_path();
         if to.sealed.full.is_none() {
-            self.store.rename(
-                &from.content,
-                content_path.as_bytes(),
-                &to.content,
-                to.sealed.node_name.as_bytes(),
-                RenameMode::NoReplace,
-            )?;
+            let (a, b) = (content_path.as_bytes(), to.sealed.node_name.as_bytes());
+            // Out of a wrapper as a second name first, so that no wrapper stays without content.
+            let linked = if source.node_name.is_long() {
+                self.store.link(&from.content, a, &to.content, b)
+            } else {
+                Err(StoreErrorKind::Unsupported.into())
+            };
+            match linked.map_err(Error::from) {
+                Err(e) if no_hard_links(&e) => {
+                    let mode = RenameMode::NoReplace;
+                    self.store.rename(&from.content, a, &to.content, b, mode)?;
+                }
+                other => other?,
+            }
         } else {
             // The wrapper appears with the content already in it, as a second name of the file.
             let linked = self.build_wrapper(&to.content, &to.sealed, |temp| {
@@ -464,15 +471,6 @@ impl<S: Store> VaultFs<S> {
             self.remove_if_there(content, &name.join(NAME_FILE))?;
         }
         Ok(())
-    }
-
-    /// Renames a node to a temporary name, out of everybody's sight.
-    fn set_aside(&self, content: &S::Dir, name: &NodeName) -> Result<NodeName> {
-        let temp = NodeName::new(&self.temp_name())?;
-        let (a, b) = (name.as_bytes(), temp.as_bytes());
-        self.store
-            .rename(content, a, content, b, RenameMode::NoReplace)?;
-        Ok(temp)
     }
 
     /// Records that `node` is now at `to`.

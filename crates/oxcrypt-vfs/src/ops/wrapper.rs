@@ -1,14 +1,15 @@
 //! Building and removing the directories that wrap a type file.
 //!
 //! A new wrapper is built under a temporary name, which every reader ignores, and appears under its
-//! final name complete, by one rename. A wrapper is removed type file first: a crash in between
-//! leaves an empty node that `check` removes, never content without a way to it.
+//! final name complete, by one rename. A wrapper is removed type file first, under a temporary name
+//! if it holds more than that: a crash in between leaves an empty node that `check` removes, never
+//! content without a way to it.
 
 use std::sync::Arc;
 
 use oxcrypt_store::{OpenMode, RenameMode, Store, StoreErrorKind};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::node::Node;
 use crate::resolve::{NAME_FILE, NodeName, Sealed};
 use crate::types::{Caller, Durability};
@@ -110,10 +111,10 @@ impl<S: Store> VaultFs<S> {
         wrapper: &NodeName,
         inner: &[u8],
     ) -> Result<()> {
-        self.remove_if_there(content, &wrapper.join(inner))?;
         if wrapper.is_long() {
-            self.remove_if_there(content, &wrapper.join(NAME_FILE))?;
+            return self.remove_long_wrapper(content, wrapper, inner);
         }
+        self.remove_if_there(content, &wrapper.join(inner))?;
         match self.store.remove_dir(content, wrapper.as_bytes()) {
             Ok(()) => Ok(()),
             Err(e) if e.kind == StoreErrorKind::NotFound => Ok(()),
@@ -122,7 +123,42 @@ impl<S: Store> VaultFs<S> {
         }
     }
 
-    /// A wrapper may hold a superfluous `name.c9s` or our own temporary files.
+    /// With a second file in it, a wrapper goes out of sight first: half of one would be damage.
+    fn remove_long_wrapper(
+        &self,
+        content: &S::Dir,
+        wrapper: &NodeName,
+        inner: &[u8],
+    ) -> Result<()> {
+        let temp = match self.set_aside(content, wrapper) {
+            Err(e) if e.kind == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for file in [inner, NAME_FILE, NEW_NAME_FILE] {
+            self.remove_if_there(content, &temp.join(file))?;
+        }
+        match self.store.remove_dir(content, temp.as_bytes()) {
+            Err(e) if e.kind == StoreErrorKind::NotEmpty => {
+                let (a, b) = (temp.as_bytes(), wrapper.as_bytes());
+                self.store
+                    .rename(content, a, content, b, RenameMode::NoReplace)?;
+                self.event(crate::event::EventKind::ForeignFile, wrapper.as_bytes());
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Renames a node to a temporary name, out of everybody's sight.
+    pub(crate) fn set_aside(&self, content: &S::Dir, name: &NodeName) -> Result<NodeName> {
+        let temp = NodeName::new(&self.temp_name())?;
+        let (a, b) = (name.as_bytes(), temp.as_bytes());
+        self.store
+            .rename(content, a, content, b, RenameMode::NoReplace)?;
+        Ok(temp)
+    }
+
+    /// A wrapper of a short name may hold a superfluous `name.c9s` or our own temporary files.
     fn remove_leftovers(&self, content: &S::Dir, wrapper: &NodeName) -> Result<()> {
         self.remove_if_there(content, &wrapper.join(NAME_FILE))?;
         self.remove_if_there(content, &wrapper.join(NEW_NAME_FILE))?;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 use oxcrypt_core::MasterKey;
@@ -53,11 +54,13 @@ pub(super) fn start(args: &[OsString], key: &MasterKey) -> Result<()> {
 
 /// In the child: the key its parent has verified.
 pub(super) fn receive_key() -> Result<MasterKey> {
+    const WHAT: &str = "the key from the parent process";
     let mut raw = Zeroizing::new([0; MasterKey::LEN]);
-    std::io::stdin()
-        .lock()
+    // Not by the standard input of the library, whose buffer would keep a copy.
+    let pipe = std::io::stdin().as_fd().try_clone_to_owned().what(WHAT)?;
+    std::fs::File::from(pipe)
         .read_exact(&mut raw[..])
-        .what("the key from the parent process")?;
+        .what(WHAT)?;
     Ok(MasterKey::from_raw(&raw))
 }
 
