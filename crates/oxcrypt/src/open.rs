@@ -191,7 +191,7 @@ fn tell_replayed(ctx: &Ctx, replayed: &Replayed) {
         "{} interrupted writes were to files that are not in the vault any more.",
         replayed.missing.len()
     ));
-    if ctx.out.verbose {
+    if ctx.out.verbose > 0 {
         for path in &replayed.missing {
             ctx.out.note(format!("  {path}"));
         }
