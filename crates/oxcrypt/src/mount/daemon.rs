@@ -17,13 +17,18 @@ const READY: &str = "ready";
 /// Starts this program again with `args` and waits until it reports.
 pub(super) fn start(args: &[OsString], key: &MasterKey) -> Result<()> {
     let program = std::env::current_exe().what("this program")?;
-    let mut child = Command::new(program)
+    // Inherited, so that it holds from the first allocation on.
+    let huge = small_pages(true);
+    let child = Command::new(program)
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .spawn()
-        .what("cannot start the mount process")?;
+        .spawn();
+    if huge {
+        small_pages(false);
+    }
+    let mut child = child.what("cannot start the mount process")?;
     if let Some(mut pipe) = child.stdin.take() {
         // A child that ended early tells why on its own.
         let _ = pipe.write_all(key.raw());
@@ -50,6 +55,12 @@ pub(super) fn start(args: &[OsString], key: &MasterKey) -> Result<()> {
             format!("the mount process ended before the mount was ready ({status})"),
         )),
     }
+}
+
+/// A mount lives for weeks and mostly does nothing. With huge pages its few small objects would keep
+/// 2 MiB each: 27 MiB instead of 2 in an idle mount. Returns whether that changed anything.
+pub(super) fn small_pages(only: bool) -> bool {
+    rustix::thread::disable_transparent_huge_pages(only).is_ok()
 }
 
 /// In the child: the key its parent has verified.

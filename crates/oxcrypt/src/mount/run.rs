@@ -49,6 +49,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         drop(claim::exclusive(&target)?);
     }
     if args.foreground {
+        daemon::small_pages(true);
         let mode = if args.options.ro {
             Mode::Read
         } else {
