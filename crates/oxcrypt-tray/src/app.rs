@@ -30,8 +30,10 @@ pub(crate) struct App {
     model: Mutex<Model>,
     /// Rung after every change of the model.
     pub(crate) changed: Notify,
-    /// Rung when something is mounted.
-    pub(crate) mounted: Notify,
+    /// Rung when work with a vault has ended.
+    pub(crate) finished: Notify,
+    /// Rung when something was mounted or unmounted.
+    pub(crate) mounts_changed: Notify,
     /// Held while the mounts are asked for, so that answers are taken in their order. Whether it was
     /// done before.
     refreshing: tokio::sync::Mutex<bool>,
@@ -57,7 +59,8 @@ impl App {
             bus,
             model: Mutex::default(),
             changed: Notify::new(),
-            mounted: Notify::new(),
+            finished: Notify::new(),
+            mounts_changed: Notify::new(),
             refreshing: tokio::sync::Mutex::new(false),
             followers: Mutex::default(),
             reasons: Mutex::default(),
@@ -170,7 +173,7 @@ impl App {
 
     /// What was mounted before this process started is no news.
     fn came(self: &Arc<Self>, mount: &Mount, is_news: bool) {
-        self.mounted.notify_one();
+        self.mounts_changed.notify_one();
         let known = if is_news { 0 } else { mount.figures.events };
         self.follow(mount, known);
         if is_news {
@@ -180,6 +183,7 @@ impl App {
     }
 
     fn went(self: &Arc<Self>, mount: &Mount) {
+        self.mounts_changed.notify_one();
         let follower = locked(&self.followers).remove(&mount.point);
         let (app, mount) = (Arc::clone(self), mount.clone());
         tokio::spawn(async move {

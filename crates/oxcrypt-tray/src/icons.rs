@@ -83,11 +83,13 @@ fn colour(face: Face, x: f32, y: f32) -> Option<Colour> {
     if in_box(x, y, [4.0, 11.0, 20.0, 21.5], 1.8) {
         return Some(body);
     }
+    if in_box(x, y, [3.0, 10.0, 21.0, 22.5], 2.6) {
+        return Some(EDGE);
+    }
     if in_shackle(x, y, lift, 0.0) {
         return Some(LIGHT);
     }
-    let edge = in_box(x, y, [3.0, 10.0, 21.0, 22.5], 2.6) || in_shackle(x, y, lift, 0.9);
-    edge.then_some(EDGE)
+    in_shackle(x, y, lift, 0.9).then_some(EDGE)
 }
 
 /// The bow: half a ring on two legs; an open one is drawn to the side and has one leg free.

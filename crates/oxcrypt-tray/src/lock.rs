@@ -31,7 +31,7 @@ impl App {
         force: bool,
         reason: &str,
     ) -> Result<(), Fault> {
-        let vault = self.working_on(id, Work::Locking)?;
+        let vault = self.working_on(id, Work::Locking).await?;
         let mut done = Ok(());
         for mount in &vault.mounts {
             let locked = self.lock_mount(mount, force, reason, PATIENCE).await;
@@ -75,8 +75,8 @@ impl App {
     }
 
     async fn lock_by_itself(self: &Arc<Self>, vault: &Vault, trigger: Trigger, deadline: Instant) {
-        // Somebody is at it already.
-        let Ok(vault) = self.working_on(&vault.id, Work::Locking) else {
+        // Somebody is being asked for its passphrase.
+        let Ok(vault) = self.working_on(&vault.id, Work::Locking).await else {
             return;
         };
         let force = self.model().settings.tray.busy == WhenBusy::Force;
@@ -161,21 +161,37 @@ impl App {
         self.happened(mount, Notice::LockFailed, detail, None);
     }
 
-    /// Takes the vault for some work, alone.
-    pub(crate) fn working_on(&self, id: &str, work: Work) -> Result<Vault, Fault> {
+    /// Takes the vault for some work, alone. Locking by others is waited for; a passphrase that
+    /// somebody is being asked for is not.
+    pub(crate) async fn working_on(&self, id: &str, work: Work) -> Result<Vault, Fault> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let finished = self.finished.notified();
+            match self.try_working_on(id, work)? {
+                Ok(vault) => return Ok(vault),
+                Err(Work::Locking) if tokio::time::timeout_at(deadline, finished).await.is_ok() => {
+                }
+                Err(_) => {
+                    let text = "something is being done with this vault already";
+                    return Err(Fault::new("working", text));
+                }
+            }
+        }
+    }
+
+    /// What is being done instead, if something is.
+    fn try_working_on(&self, id: &str, work: Work) -> Result<Result<Vault, Work>, Fault> {
         let mut model = self.model();
         let vault = model
             .vault(id)
             .ok_or_else(|| Fault::new("unknown_vault", format!("there is no vault named {id}")))?;
-        if !model.begin(id, work) {
-            return Err(Fault::new(
-                "working",
-                "something is being done with this vault already",
-            ));
+        if let Some(other) = vault.work {
+            return Ok(Err(other));
         }
+        model.begin(id, work);
         drop(model);
         self.publish();
-        Ok(vault)
+        Ok(Ok(vault))
     }
 
     /// Ends the work, and shows what came of it.
@@ -183,6 +199,7 @@ impl App {
         // What came of it is shown in one step.
         let asked = self.refresh().await;
         self.model().end(id);
+        self.finished.notify_waiters();
         self.publish();
         if let Err(fault) = asked {
             crate::log(&fault.line());

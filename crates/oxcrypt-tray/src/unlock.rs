@@ -34,7 +34,7 @@ impl App {
         source: Source,
         read_only: bool,
     ) -> Result<PathBuf, Fault> {
-        let vault = self.working_on(id, Work::Unlocking)?;
+        let vault = self.working_on(id, Work::Unlocking).await?;
         let done = match (&vault.entry, vault.mounts.first()) {
             (_, Some(mount)) => Err(Fault::new(
                 "busy",

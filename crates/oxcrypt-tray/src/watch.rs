@@ -149,11 +149,15 @@ pub(crate) async fn figures(app: Arc<App>) {
         }
         if mounts.is_empty() {
             // No timer: the next mount wakes it.
-            app.mounted.notified().await;
-        } else {
-            tokio::time::sleep(look_every()).await;
-            // What cannot be asked now is asked next time.
-            let _ = app.refresh().await;
+            app.mounts_changed.notified().await;
+            continue;
+        }
+        tokio::select! {
+            () = app.mounts_changed.notified() => {}
+            () = tokio::time::sleep(look_every()) => {
+                // What cannot be asked now is asked next time.
+                let _ = app.refresh().await;
+            }
         }
     }
 }
