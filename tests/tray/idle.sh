@@ -2,9 +2,14 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
-# Alone with its mounts, where possible: others on this machine are rightly noticed.
+# Alone with its mounts, where possible: others on this machine, and the end of those that were there
+# when the name space was made, are rightly noticed.
 alone=()
-[ "$(id -u)" != 0 ] || alone=(unshare --mount --propagation private)
+if [ "$(id -u)" = 0 ]; then
+    alone=(unshare --mount --propagation private sh -c
+        'grep " - fuse" /proc/self/mountinfo | cut -d" " -f5 | while read -r point; do
+            umount -l "$(printf "%b" "$point")"; done; exec "$@"' alone)
+fi
 start_tray "${alone[@]}"
 manager Ask string:work boolean:false >/dev/null
 manager Lock string:work boolean:false >/dev/null
