@@ -68,6 +68,18 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     state_and_parent(pid).is_some_and(|(state, _)| state != 'Z')
 }
 
+/// Whether one of them takes requests through io_uring, which no system call of its own tells.
+pub(crate) fn uses_rings(pids: &BTreeSet<u32>) -> bool {
+    pids.iter().any(|pid| {
+        let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+            return false;
+        };
+        open.flatten().any(|fd| {
+            fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[io_uring]")
+        })
+    })
+}
+
 pub(crate) fn usage(pids: &BTreeSet<u32>) -> Usage {
     let mut sum = Usage::default();
     for &pid in pids {

@@ -28,7 +28,7 @@ all_stressors() {
             mkdir -p "$work/below"
             if timeout $((seconds + 60)) stress-ng --"$stressor" 2 --timeout "$seconds" --verify \
                 --temp-path "$work/below" --oom-avoid --skip-silent >"$work/below.log" 2>&1; then
-                grep -iE 'fail|error' "$work/stress.log" | head -n 20 >&2
+                { grep -iE 'fail|error' "$work/stress.log" || tail -n 5 "$work/stress.log"; } | head -n 20 >&2
                 fail "$stressor ($combo)"
             fi
             refused+=" $stressor"

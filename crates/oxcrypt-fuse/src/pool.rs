@@ -26,7 +26,7 @@ impl Pool {
             .worker_threads(1)
             .max_blocking_threads(MAX_THREADS)
             .thread_name("oxcrypt-sync")
-            .thread_stack_size(256 * 1024)
+            .thread_stack_size(512 * 1024)
             // Started by a serving thread, which may be bound to one processor.
             .on_thread_start(move || {
                 let _ = rustix::thread::sched_setaffinity(None, &everywhere);
@@ -35,11 +35,16 @@ impl Pool {
         Ok(Self(runtime))
     }
 
+    /// Does `work`, which does not panic, on a thread that may block.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        drop(self.0.spawn_blocking(work));
+    }
+
     /// Does `work` on a thread that may block, and hands its reply on. There always is one.
     pub(crate) fn run(&self, work: Work, deliver: impl FnOnce(&Reply) + Send + 'static) {
-        drop(self.0.spawn_blocking(move || {
+        self.spawn(move || {
             let reply = std::panic::catch_unwind(AssertUnwindSafe(work));
             deliver(&reply.unwrap_or_else(|_| Reply::error(Errno::IO)));
-        }));
+        });
     }
 }

@@ -16,7 +16,7 @@ use crate::ops::Server;
 use crate::options::{MountOptions, Transport};
 use crate::pool::Pool;
 use crate::transport::ring::{Confine, Rings};
-use crate::transport::{Shared, dev};
+use crate::transport::{Helpers, Shared, dev};
 use crate::wire::args_len;
 use crate::wire::init::{Agreement, Flags, Offer};
 use crate::wire::reply::Reply;
@@ -105,6 +105,7 @@ impl<S: Store> Mount<S> {
             server,
             device: Arc::clone(&device),
             pool,
+            helpers: Helpers::new(),
         });
         let confine: Confine = Arc::new(confine);
         let ringing = rings

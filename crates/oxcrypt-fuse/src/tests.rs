@@ -16,7 +16,7 @@ use crate::ops::Server;
 use crate::options::{Access, MountOptions};
 use crate::pool::Pool;
 use crate::session::agree;
-use crate::transport::{Shared, dev};
+use crate::transport::{Helpers, Shared, dev};
 
 const ROOT: u64 = 1;
 const LOOKUP: u32 = 1;
@@ -75,6 +75,7 @@ impl Kernel {
                 server,
                 device,
                 pool: Pool::new()?,
+                helpers: Helpers::new(),
             })
         });
         Self {

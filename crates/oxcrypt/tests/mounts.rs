@@ -114,6 +114,46 @@ fn mount_use_lock() {
 }
 
 #[test]
+fn the_transport_is_chosen_and_told() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    let switch = std::fs::read_to_string("/sys/module/fuse/parameters/enable_uring");
+    let has_rings = switch.is_ok_and(|text| text.trim() == "Y");
+    let usual = if has_rings { "ring" } else { "dev" };
+    for (wanted, expected) in [("dev", "dev"), ("auto", usual), ("ring", "ring")] {
+        let mount = ox.run(&format!("mount v m --transport {wanted} {PW}"));
+        if wanted == "ring" && !has_rings {
+            mount.failed(6, "does not serve mounts through rings");
+            continue;
+        }
+        mount.good();
+        assert_eq!(status(ox)["transport"], expected, "{wanted}");
+        assert!(
+            ox.run("status")
+                .good()
+                .out
+                .contains(&format!("by {expected}"))
+        );
+        assert!(ox.run("stats").good().out.contains(expected));
+        // Small, long, and in other threads.
+        let content = vec![7; 3 << 20];
+        std::fs::write(ox.path("m/long"), &content).unwrap();
+        let file = std::fs::File::open(ox.path("m/long")).unwrap();
+        file.sync_all().unwrap();
+        assert_eq!(std::fs::read(ox.path("m/long")).unwrap(), content);
+        std::fs::copy(ox.path("m/long"), ox.path("m/copy")).unwrap();
+        assert_eq!(std::fs::read(ox.path("m/copy")).unwrap(), content);
+        assert!(
+            std::fs::metadata(ox.path("m/copy"))
+                .unwrap()
+                .created()
+                .is_ok()
+        );
+        drop(file);
+        ox.run("lock v").good();
+    }
+}
+
+#[test]
 fn every_source_mounts() {
     let Some(Bed(ox)) = &Bed::new() else { return };
     ox.run(&format!("recovery show v --out words {PW}")).good();

@@ -17,6 +17,7 @@ use super::files;
 use crate::data::BLOCK;
 use crate::error::{AtPath, CaseFailure, CaseResult};
 use crate::model::Unit;
+use crate::process;
 use crate::stats;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,9 @@ fn operation(
 fn remark(ctx: &Ctx<'_>, expect: Expect, took: Took, count: usize) -> Option<String> {
     if ctx.guard().daemons().is_empty() {
         return None;
+    }
+    if process::uses_rings(&ctx.guard().daemons()) {
+        return Some("not checked: requests come through io_uring".into());
     }
     let per_operation = took.reads as f64 / count as f64;
     Some(match expect {

@@ -11,6 +11,18 @@ pub const HEADER_LEN: usize = 40;
 /// Most bytes a fixed part may have: the place a ring has for it.
 pub const MAX_ARGS: usize = 128;
 
+/// Bytes of content that a request moves, by a look at its fixed part.
+#[must_use]
+pub fn bulk(header: &Header, args: &[u8; MAX_ARGS], sent: usize) -> usize {
+    match header.opcode {
+        op::WRITE => sent,
+        op::READ => args[16..]
+            .first_chunk()
+            .map_or(0, |n| u32::from_ne_bytes(*n) as usize),
+        _ => 0,
+    }
+}
+
 /// What stands before every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

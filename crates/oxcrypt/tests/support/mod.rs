@@ -59,6 +59,10 @@ impl Ox {
             .env("HOME", self.dir.path())
             .env("XDG_RUNTIME_DIR", self.runtime())
             .stdin(Stdio::null());
+        // The same tests serve both transports.
+        if let Some(transport) = std::env::var_os("OXCRYPT_TRANSPORT") {
+            command.env("OXCRYPT_TRANSPORT", transport);
+        }
         command
     }
 

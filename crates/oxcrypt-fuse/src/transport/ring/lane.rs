@@ -12,27 +12,37 @@ use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use super::plan::Seat;
-use super::uring::{Completion, Uring};
+use super::uring::{Completion, Incoming, Lent, Uring};
 use crate::ops::Outcome;
 use crate::transport::Shared;
 use crate::wire::reply::Reply;
-use crate::wire::request::Header;
+use crate::wire::request::{Header, bulk};
 
 /// Slots besides those of the plan, to stand in for slots whose reply waits for the disk. A queue
 /// would stand still if all of its slots did.
 const SPARE_SLOTS: usize = 32;
 /// After so much silence the memory of large requests is given back.
 const REST: Duration = Duration::from_secs(1);
-/// A reply this long is handed over at once; shorter ones together with what else was asked.
+/// Reads and writes this long are worth the way to another thread and back.
+const LARGE: usize = 64 << 10;
+/// The reply to a read or write this long is handed over at once; others together with what else was
+/// asked.
 const LONG: usize = 32 << 10;
 /// Every so many rounds the thread looks whether it is still where it belongs: the kernel moves it
 /// when its processor is switched off.
 const ROUNDS: u32 = 1024;
 
-/// Replies of other threads, for the thread that owns their slots.
-#[derive(Debug)]
+/// An answer from another thread.
+enum Letter {
+    /// To what waited for the disk.
+    Reply(usize, Box<Reply>),
+    /// In a slot that was lent: error code and length.
+    Lent(Lent, i32, usize),
+}
+
+/// Answers of other threads, for the thread that owns their slots.
 struct Mailbox {
-    replies: Mutex<Vec<(usize, Reply)>>,
+    letters: Mutex<Vec<Letter>>,
     bell: OwnedFd,
 }
 
@@ -40,20 +50,20 @@ impl Mailbox {
     fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self {
-            replies: Mutex::default(),
+            letters: Mutex::default(),
             bell,
         })
     }
 
-    fn put(&self, slot: usize, reply: Reply) {
-        self.replies.lock().push((slot, reply));
+    fn put(&self, letter: Letter) {
+        self.letters.lock().push(letter);
         // Cannot fail: the counter never comes near its end.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
 
-    fn empty(&self) -> Vec<(usize, Reply)> {
+    fn empty(&self) -> Vec<Letter> {
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
-        std::mem::take(&mut *self.replies.lock())
+        std::mem::take(&mut *self.letters.lock())
     }
 }
 
@@ -67,7 +77,7 @@ pub(super) struct Lane<'d> {
     unused: std::ops::Range<usize>,
     /// Slots that were registered and did not end.
     alive: usize,
-    /// Slots whose reply comes from another thread.
+    /// Slots whose reply waits for the disk.
     waiting: usize,
     /// Spare slots that are registered.
     spare: usize,
@@ -139,9 +149,8 @@ impl<'d> Lane<'d> {
             match completion {
                 Completion::Request(slot) => self.answer(shared, slot)?,
                 Completion::Woken => {
-                    for (slot, reply) in self.mailbox.empty() {
-                        self.waiting -= 1;
-                        self.ring.reply_with(slot, &reply)?;
+                    for letter in self.mailbox.empty() {
+                        self.deliver(letter)?;
                     }
                     self.ring.listen(&self.mailbox.bell)?;
                 }
@@ -156,43 +165,100 @@ impl<'d> Lane<'d> {
         Ok(())
     }
 
+    fn deliver(&mut self, letter: Letter) -> io::Result<()> {
+        match letter {
+            Letter::Reply(slot, reply) => {
+                self.waiting -= 1;
+                self.ring.reply_with(slot, &reply)
+            }
+            Letter::Lent(lent, code, len) => {
+                let slot = lent.slot();
+                self.ring.take_back(lent);
+                self.ring.reply(slot, code, len)
+            }
+        }
+    }
+
     fn answer<S: Store>(&mut self, shared: &Arc<Shared<S>>, slot: usize) -> io::Result<()> {
         let Some(incoming) = self.ring.incoming(slot) else {
             return Ok(());
         };
-        let outcome = match Header::decode(&incoming.header) {
-            Ok(header) => {
-                shared
-                    .server
-                    .answer(&header, &incoming.args, incoming.room, incoming.sent)
-            }
-            Err(_) => Errno::IO.into(),
+        let Ok(header) = Header::decode(&incoming.header) else {
+            return self.ring.reply_with(slot, &Reply::error(Errno::IO));
         };
-        match outcome {
-            Outcome::Reply(reply) => self.ring.reply_with(slot, &reply),
+        let bytes = bulk(&header, &incoming.args, incoming.sent);
+        if bytes >= LARGE && shared.helpers.begin() {
+            return self.lend(shared, slot);
+        }
+        let Incoming {
+            args, room, sent, ..
+        } = incoming;
+        match shared.server.answer(&header, &args, room, sent) {
+            Outcome::Reply(reply) => self.ring.reply_with(slot, &reply)?,
             // No such request comes this way; the kernel wants its slot back in any case.
-            Outcome::Silence => self.ring.reply(slot, 0, 0),
-            Outcome::Data(len) => {
-                self.ring.reply(slot, 0, len)?;
-                if len >= LONG {
-                    self.ring.submit(false, None)?;
-                }
-                Ok(())
-            }
+            Outcome::Silence => self.ring.reply(slot, 0, 0)?,
+            Outcome::Data(len) => self.ring.reply(slot, 0, len)?,
             Outcome::Later(work) => {
                 let mailbox = Arc::clone(&self.mailbox);
-                shared
-                    .pool
-                    .run(work, move |reply| mailbox.put(slot, reply.clone()));
-                self.waiting += 1;
-                if self.waiting > self.spare && self.spare < SPARE_SLOTS {
-                    self.spare += 1;
-                    self.register_one(self.ring.queue(slot))?;
-                }
-                Ok(())
+                shared.pool.run(work, move |reply| {
+                    mailbox.put(Letter::Reply(slot, Box::new(reply.clone())));
+                });
+                self.wait_for(slot)?;
             }
         }
+        if bytes >= LONG {
+            self.ring.submit(false, None)?;
+        }
+        Ok(())
     }
+
+    /// Has another thread answer, on whatever processor is free: this one is the one the program
+    /// runs on.
+    fn lend<S: Store>(&mut self, shared: &Arc<Shared<S>>, slot: usize) -> io::Result<()> {
+        let Some(mut lent) = self.ring.lend(slot) else {
+            return Ok(());
+        };
+        let (mailbox, helped) = (Arc::clone(&self.mailbox), Arc::clone(shared));
+        shared.pool.spawn(move || {
+            let (code, len) = answer_lent(&helped, &mut lent);
+            helped.helpers.end();
+            mailbox.put(Letter::Lent(lent, code, len));
+        });
+        Ok(())
+    }
+
+    /// The reply waits for the disk: another slot stands in for this one.
+    fn wait_for(&mut self, slot: usize) -> io::Result<()> {
+        self.waiting += 1;
+        if self.waiting > self.spare && self.spare < SPARE_SLOTS {
+            self.spare += 1;
+            self.register_one(self.ring.queue(slot))?;
+        }
+        Ok(())
+    }
+}
+
+/// The error code and the length of the answer, which is in the slot's room.
+fn answer_lent<S: Store>(shared: &Shared<S>, lent: &mut Lent) -> (i32, usize) {
+    let Incoming {
+        header,
+        args,
+        room,
+        sent,
+    } = lent.incoming();
+    let outcome = match Header::decode(&header) {
+        Ok(header) => shared.server.answer(&header, &args, room, sent),
+        Err(_) => Errno::IO.into(),
+    };
+    let reply = match outcome {
+        Outcome::Data(len) => return (0, len),
+        Outcome::Reply(reply) => reply,
+        Outcome::Later(work) => work(),
+        Outcome::Silence => Reply::done(),
+    };
+    let bytes = reply.bytes();
+    room[..bytes.len()].copy_from_slice(bytes);
+    (reply.code(), bytes.len())
 }
 
 /// Binds this thread to a processor. Without, it serves as well, but not as soon.

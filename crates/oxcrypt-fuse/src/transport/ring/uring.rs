@@ -2,7 +2,8 @@
 //!
 //! A slot belongs to the kernel from the moment it is handed over ([`Uring::register`],
 //! [`Uring::reply`]) until its completion is seen in [`Uring::next`]; only then its memory is
-//! reached. The kernel writes to a slot only while this thread is inside [`Uring::submit`].
+//! reached, by us or by whom it is lent to. The kernel writes to a slot only while this thread is
+//! inside [`Uring::submit`].
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -59,12 +60,42 @@ pub(super) struct Incoming<'a> {
     pub(super) sent: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A slot with its request, on its way to another thread and back.
+pub(super) struct Lent {
+    slot: usize,
+    memory: Mapping,
+}
+
+impl Lent {
+    /// The request.
+    pub(super) fn incoming(&mut self) -> Incoming<'_> {
+        incoming(&mut self.memory)
+    }
+
+    /// Which slot it is.
+    pub(super) fn slot(&self) -> usize {
+        self.slot
+    }
+}
+
+fn incoming(memory: &mut Mapping) -> Incoming<'_> {
+    let sent = u32::from_ne_bytes(memory.read(ABOUT_AT + 16)) as usize;
+    Incoming {
+        header: memory.read(0),
+        args: memory.read(ARGS_AT),
+        room: memory.bytes_mut(PAGE, MAX_IO),
+        sent: sent.min(MAX_IO),
+    }
+}
+
+#[derive(Debug)]
 struct Slot {
     queue: u16,
     owner: Owner,
     /// Bytes of the payload that were used since it was released.
     used: usize,
+    /// `None` while it is lent.
+    memory: Option<Mapping>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +128,6 @@ pub(super) struct Uring<'d> {
     shared: Mapping,
     commands: Mapping,
     layout: Layout,
-    /// `None` once it was left to the kernel for good.
-    memory: Option<Mapping>,
     slots: Vec<Slot>,
     /// Some slot holds pages that could be given back.
     swollen: bool,
@@ -137,77 +166,84 @@ impl<'d> Uring<'d> {
             complete_mask: params.cq_entries - 1,
             completions: cq.cqes as usize,
         };
-        let unused = Slot {
-            queue: 0,
-            owner: Owner::Nobody,
-            used: 0,
+        let unused = || {
+            let memory = Some(Mapping::anonymous(SLOT_LEN)?);
+            Ok(Slot {
+                queue: 0,
+                owner: Owner::Nobody,
+                used: 0,
+                memory,
+            })
         };
+        let slots = (0..slots).map(|_| unused()).collect::<io::Result<_>>()?;
         Ok(Self {
             ring,
             device,
             shared,
             commands,
             layout,
-            memory: Some(Mapping::anonymous(slots * SLOT_LEN)?),
-            slots: vec![unused; slots],
+            slots,
             swollen: false,
         })
     }
 
     /// Gives a slot that was never used to the kernel, for requests of `queue`.
     pub(super) fn register(&mut self, slot: usize, queue: u16) -> io::Result<()> {
-        debug_assert_eq!(self.slots[slot].owner, Owner::Nobody);
-        let Some(memory) = &mut self.memory else {
-            return Err(Errno::NOMEM.into());
+        let ours = &mut self.slots[slot];
+        let (Owner::Nobody, Some(memory)) = (ours.owner, &mut ours.memory) else {
+            return Err(Errno::INVAL.into());
         };
-        let at = slot * SLOT_LEN;
         let parts = [
-            memory.address(at, HEADERS_LEN),
+            memory.address(0, HEADERS_LEN),
             HEADERS_LEN as u64,
-            memory.address(at + PAGE, MAX_IO),
+            memory.address(PAGE, MAX_IO),
             MAX_IO as u64,
         ];
         for (i, part) in parts.iter().enumerate() {
-            memory.write(at + ADDRESSES_AT + i * 8, &part.to_ne_bytes());
+            memory.write(ADDRESSES_AT + i * 8, &part.to_ne_bytes());
         }
-        let addresses = memory.address(at + ADDRESSES_AT, 32);
-        self.slots[slot] = Slot {
-            queue,
-            owner: Owner::Kernel,
-            used: 0,
-        };
+        let addresses = memory.address(ADDRESSES_AT, 32);
+        ours.queue = queue;
+        ours.owner = Owner::Kernel;
         let command = self.fuse_command(REGISTER, slot, 0, addresses);
         self.push(&command)
     }
 
     /// The request that was completed in this slot.
     pub(super) fn incoming(&mut self, slot: usize) -> Option<Incoming<'_>> {
-        let at = slot * SLOT_LEN;
-        let Owner::Us(_) = self.slots[slot].owner else {
+        let slot = &mut self.slots[slot];
+        match (slot.owner, &mut slot.memory) {
+            (Owner::Us(_), Some(memory)) => Some(incoming(memory)),
+            _ => None,
+        }
+    }
+
+    /// Hands the slot, with the request in it, to who will answer it.
+    pub(super) fn lend(&mut self, slot: usize) -> Option<Lent> {
+        let ours = &mut self.slots[slot];
+        let Owner::Us(_) = ours.owner else {
             return None;
         };
-        let memory = self.memory.as_mut()?;
-        let sent = u32::from_ne_bytes(memory.read(at + ABOUT_AT + 16)) as usize;
-        Some(Incoming {
-            header: memory.read(at),
-            args: memory.read(at + ARGS_AT),
-            room: memory.bytes_mut(at + PAGE, MAX_IO),
-            sent: sent.min(MAX_IO),
-        })
+        let memory = ours.memory.take()?;
+        Some(Lent { slot, memory })
+    }
+
+    /// Takes back what was lent.
+    pub(super) fn take_back(&mut self, lent: Lent) {
+        self.slots[lent.slot].memory = Some(lent.memory);
     }
 
     /// Gives the slot back with a reply whose `len` bytes are in its room already, and waits in it
     /// for the next request.
     pub(super) fn reply(&mut self, slot: usize, code: i32, len: usize) -> io::Result<()> {
-        let (Owner::Us(unique), Some(memory)) = (self.slots[slot].owner, self.memory.as_mut())
-        else {
+        let ours = &mut self.slots[slot];
+        let (Owner::Us(unique), Some(memory)) = (ours.owner, &mut ours.memory) else {
             return Err(Errno::INVAL.into());
         };
-        let at = slot * SLOT_LEN;
         let len = len.min(MAX_IO);
-        memory.write(at, &reply::header(unique, code, len));
-        memory.write(at + ABOUT_AT + 16, &(len as u32).to_ne_bytes());
-        self.slots[slot].owner = Owner::Kernel;
+        memory.write(0, &reply::header(unique, code, len));
+        memory.write(ABOUT_AT + 16, &(len as u32).to_ne_bytes());
+        ours.owner = Owner::Kernel;
         self.note_use(slot, len);
         let command = self.fuse_command(COMMIT_AND_FETCH, slot, unique, 0);
         self.push(&command)
@@ -323,14 +359,14 @@ impl<'d> Uring<'d> {
             Ok(slot) if slot < self.slots.len() => slot,
             _ => return Completion::Woken,
         };
-        let Some(memory) = self.memory.as_ref().filter(|_| result >= 0) else {
-            self.slots[slot].owner = Owner::Ended;
+        let ours = &mut self.slots[slot];
+        let Some(memory) = ours.memory.as_ref().filter(|_| result >= 0) else {
+            ours.owner = Owner::Ended;
             return Completion::Ended(slot, Errno::from_raw_os_error(-result));
         };
-        let about = slot * SLOT_LEN + ABOUT_AT;
-        let unique = u64::from_ne_bytes(memory.read(about + 8));
-        let sent = u32::from_ne_bytes(memory.read(about + 16)) as usize;
-        self.slots[slot].owner = Owner::Us(unique);
+        let unique = u64::from_ne_bytes(memory.read(ABOUT_AT + 8));
+        let sent = u32::from_ne_bytes(memory.read(ABOUT_AT + 16)) as usize;
+        ours.owner = Owner::Us(unique);
         self.note_use(slot, sent);
         Completion::Request(slot)
     }
@@ -353,13 +389,13 @@ impl<'d> Uring<'d> {
 
     /// Gives back what large requests have left in slots that wait for the next.
     pub(super) fn release(&mut self) {
-        let Some(memory) = &mut self.memory else {
-            return;
-        };
         self.swollen = false;
-        for (i, slot) in self.slots.iter_mut().enumerate() {
-            if slot.used > KEPT && slot.owner == Owner::Kernel {
-                memory.release(i * SLOT_LEN + PAGE, MAX_IO);
+        for slot in &mut self.slots {
+            if slot.used > KEPT
+                && slot.owner == Owner::Kernel
+                && let Some(memory) = &mut slot.memory
+            {
+                memory.release(PAGE, MAX_IO);
                 slot.used = 0;
             }
             self.swollen |= slot.used > KEPT;
@@ -370,8 +406,8 @@ impl<'d> Uring<'d> {
 impl Drop for Uring<'_> {
     fn drop(&mut self) {
         // A slot that is still the kernel's might yet be written to: better lost than reused.
-        if self.slots.iter().any(|s| s.owner == Owner::Kernel) {
-            std::mem::forget(self.memory.take());
+        for slot in self.slots.iter_mut().filter(|s| s.owner == Owner::Kernel) {
+            std::mem::forget(slot.memory.take());
         }
     }
 }
