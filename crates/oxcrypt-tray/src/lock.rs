@@ -31,13 +31,33 @@ impl App {
         force: bool,
         reason: &str,
     ) -> Result<(), Fault> {
-        let vault = self.working_on(id, Work::Locking).await?;
+        let deadline = Instant::now() + PATIENCE;
+        let vault = self.working_on(id, Work::Locking, deadline).await?;
         let mut done = Ok(());
         for mount in &vault.mounts {
-            let locked = self.lock_mount(mount, force, reason, PATIENCE).await;
+            let locked = if force {
+                self.lock_mount(mount, true, reason, PATIENCE).await
+            } else {
+                self.lock_if_free(mount, reason).await
+            };
             done = done.and(locked);
         }
         self.done_with(id).await;
+        self.settle(&vault, done)
+    }
+
+    /// The table of mounts has the last word: a process that took too long to end has been unmounted
+    /// all the same.
+    fn settle(&self, vault: &Vault, done: Result<(), Fault>) -> Result<(), Fault> {
+        let left = self.model().mounts.clone();
+        let is_left = |mount: &&Mount| left.iter().any(|m| m.point == mount.point);
+        let mut left = vault.mounts.iter().filter(is_left).peekable();
+        if left.peek().is_none() {
+            return Ok(());
+        }
+        for mount in left {
+            self.expect_no_more(mount);
+        }
         done
     }
 
@@ -75,8 +95,8 @@ impl App {
     }
 
     async fn lock_by_itself(self: &Arc<Self>, vault: &Vault, trigger: Trigger, deadline: Instant) {
-        // Somebody is being asked for its passphrase.
-        let Ok(vault) = self.working_on(&vault.id, Work::Locking).await else {
+        // Nobody can be asked for a passphrase while the machine is left.
+        let Ok(vault) = self.working_on(&vault.id, Work::Locking, deadline).await else {
             return;
         };
         let force = self.model().settings.tray.busy == WhenBusy::Force;
@@ -86,7 +106,7 @@ impl App {
         } else {
             deadline
         };
-        let mut failure = None;
+        let mut all = Ok(());
         for mount in &vault.mounts {
             let mut done = self.lock_patiently(mount, &reason, last_try).await;
             if force
@@ -96,11 +116,25 @@ impl App {
             {
                 done = self.lock_mount(mount, true, &reason, FOR_FORCE).await;
             }
-            failure = failure.or(done.err());
+            all = all.and(done);
         }
         self.done_with(&vault.id).await;
-        if let Some(fault) = failure {
+        if let Err(fault) = self.settle(&vault, all) {
             self.tell_not_locked(&vault.id, &fault, Some(trigger));
+        }
+    }
+
+    /// Tries again only where nobody is seen to use it: then somebody just looked, as `df` does.
+    async fn lock_if_free(&self, mount: &Mount, reason: &str) -> Result<(), Fault> {
+        let mut tries = 4;
+        loop {
+            tries -= 1;
+            let done = self.lock_mount(mount, false, reason, PATIENCE).await;
+            match &done {
+                Err(fault) if fault.is("busy") && fault.holders.is_empty() && tries > 0 => {}
+                _ => return done,
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
         }
     }
 
@@ -135,11 +169,7 @@ impl App {
         words.push(format!("--timeout={}ms", patience.as_millis().max(100)).into());
         words.extend(["--".into(), mount.point.clone().into_os_string()]);
         self.expect(mount, reason);
-        let done = self.runner.run(&words, Input::Nothing).await;
-        if done.is_err() {
-            self.expect_no_more(mount);
-        }
-        done.map(|_| ())
+        self.runner.run(&words, Input::Nothing).await.map(|_| ())
     }
 
     fn tell_not_locked(self: &Arc<Self>, id: &str, fault: &Fault, trigger: Option<Trigger>) {
@@ -161,20 +191,24 @@ impl App {
         self.happened(mount, Notice::LockFailed, detail, None);
     }
 
-    /// Takes the vault for some work, alone. Locking by others is waited for; a passphrase that
-    /// somebody is being asked for is not.
-    pub(crate) async fn working_on(&self, id: &str, work: Work) -> Result<Vault, Fault> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Takes the vault for some work, alone. What is being done is waited for, but not a person who
+    /// is being asked for a passphrase to be asked again.
+    pub(crate) async fn working_on(
+        &self,
+        id: &str,
+        work: Work,
+        deadline: Instant,
+    ) -> Result<Vault, Fault> {
         loop {
             let finished = self.finished.notified();
-            match self.try_working_on(id, work)? {
+            let other = match self.try_working_on(id, work)? {
                 Ok(vault) => return Ok(vault),
-                Err(Work::Locking) if tokio::time::timeout_at(deadline, finished).await.is_ok() => {
-                }
-                Err(_) => {
-                    let text = "something is being done with this vault already";
-                    return Err(Fault::new("working", text));
-                }
+                Err(other) => other,
+            };
+            let waits = (work, other) != (Work::Unlocking, Work::Unlocking);
+            if !waits || tokio::time::timeout_at(deadline, finished).await.is_err() {
+                let text = "something is being done with this vault already";
+                return Err(Fault::new("working", text));
             }
         }
     }

@@ -41,6 +41,11 @@ use crate::settings::Trigger;
 /// Nothing to work with: starting again would not help.
 const UNAVAILABLE: u8 = 69;
 
+/// Storage that does not answer must not keep those waiting who started it by a call.
+const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+/// An answer on its way has left by then.
+const LAST_ANSWER: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// A line for the log of the session.
 pub(crate) fn log(text: &str) {
     eprintln!("oxcrypt-tray: {text}");
@@ -107,22 +112,32 @@ async fn run(args: &Args) -> ExitCode {
     if args.wish == Wish::Quit {
         return quit(&bus, args.keep).await;
     }
+    let name = service::NAME
+        .try_into()
+        .expect("it is written as names of the bus are");
+    let is_taken = async || {
+        zbus::fdo::DBusProxy::new(&bus)
+            .await?
+            .name_has_owner(name)
+            .await
+    };
+    match is_taken().await {
+        Ok(false) => {}
+        Ok(true) => return show_the_other(&bus, args.hidden).await,
+        Err(e) => return failed(&e),
+    }
     let app = App::new(Runner::find(), bus.clone(), !args.hidden);
-    match own_name(&app).await {
-        Ok(true) => {}
-        Ok(false) => return show_the_other(&bus, args.hidden).await,
-        Err(e) => {
-            log(&format!("cannot offer the service: {e}"));
-            return ExitCode::FAILURE;
-        }
-    }
     match serve(&app, args.login).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            log(&e.to_string());
-            ExitCode::FAILURE
-        }
+        Ok(true) => ExitCode::SUCCESS,
+        // Another one was faster.
+        Ok(false) => show_the_other(&bus, args.hidden).await,
+        Err(e) => failed(&e),
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    log(&error.to_string());
+    ExitCode::FAILURE
 }
 
 /// Whether this is the only one.
@@ -179,30 +194,39 @@ async fn quit(bus: &Connection, keep: bool) -> ExitCode {
     }
 }
 
-/// Serves until it is to end.
-async fn serve(app: &Arc<App>, login: bool) -> zbus::Result<()> {
+/// Serves until it is to end; `false` if another one serves.
+async fn serve(app: &Arc<App>, login: bool) -> zbus::Result<bool> {
     // From here on a signal does not end it before the vaults are seen to.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let choices = choices(app).await?;
+    // Everything is in place before the first call can come.
+    autolock::start(app).await;
+    let look = async {
+        app.reload().await;
+        // What cannot be asked is in the menu.
+        let _ = app.refresh().await;
+    };
+    let _ = tokio::time::timeout(FIRST_LOOK, look).await;
     app.model().starts_at_login = autostart::is_on();
-    app.reload().await;
-    // What cannot be asked is in the menu.
-    let _ = app.refresh().await;
+    if !own_name(app).await? {
+        return Ok(false);
+    }
     let mut quit = app.quit.subscribe();
     tokio::spawn(watch::mounts(Arc::clone(app)));
     tokio::spawn(watch::settings(Arc::clone(app)));
     tokio::spawn(watch::figures(Arc::clone(app)));
     tokio::spawn(tray::present(Arc::clone(app)));
-    autolock::start(app).await;
     if login {
         unlock_at_login(app);
     }
     tokio::select! {
         _ = quit.wait_for(|quit| *quit) => {
-            // Those who asked get their answer before the connection ends.
-            return app.bus.clone().close().await;
+            // Who asked for it gets the answer before the connection ends.
+            tokio::time::sleep(LAST_ANSWER).await;
+            app.bus.clone().close().await?;
+            return Ok(true);
         }
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -210,7 +234,7 @@ async fn serve(app: &Arc<App>, login: bool) -> zbus::Result<()> {
         () = choices => log("the session bus is gone"),
     }
     app.triggered(Trigger::Logout).await;
-    Ok(())
+    Ok(true)
 }
 
 /// Does what is chosen in notifications, until the bus is gone.

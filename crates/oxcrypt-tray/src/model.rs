@@ -89,7 +89,9 @@ impl Vault {
     /// ours to judge.
     pub(crate) fn locks_on(&self, trigger: Trigger) -> bool {
         let entry = self.entry.as_ref();
-        self.is_open() && entry.is_some_and(|e| e.lock_on.contains(&trigger))
+        // One that is just being unlocked is open in a moment.
+        let opens = self.is_open() || self.work == Some(Work::Unlocking);
+        opens && entry.is_some_and(|e| e.lock_on.contains(&trigger))
     }
 }
 
@@ -317,6 +319,9 @@ mod tests {
             .collect();
         assert_eq!(locked, ["b"]);
         assert!(!model.vaults().iter().any(|v| v.locks_on(Trigger::Lid)));
+        let mut model = model;
+        model.begin("a", Work::Unlocking);
+        assert!(model.vaults()[0].locks_on(Trigger::Sleep));
     }
 
     #[test]

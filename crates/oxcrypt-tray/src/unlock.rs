@@ -5,6 +5,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::fault::Fault;
@@ -14,6 +17,8 @@ use crate::runner::Input;
 use crate::secret::Secret;
 use crate::settings::Entry;
 
+/// How long a vault that is being locked is waited for.
+const FOR_LOCKING: Duration = Duration::from_secs(15);
 /// How often a person may try.
 const TRIES: u32 = 3;
 
@@ -34,7 +39,8 @@ impl App {
         source: Source,
         read_only: bool,
     ) -> Result<PathBuf, Fault> {
-        let vault = self.working_on(id, Work::Unlocking).await?;
+        let deadline = Instant::now() + FOR_LOCKING;
+        let vault = self.working_on(id, Work::Unlocking, deadline).await?;
         let done = match (&vault.entry, vault.mounts.first()) {
             (_, Some(mount)) => Err(Fault::new(
                 "busy",

@@ -167,3 +167,30 @@ async fn when_the_session_ends() {
     assert_eq!(tray.ended().await, 0);
     assert!(bed.status().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_just_being_unlocked_is_locked_too() {
+    let Some(bed) = Bed::new().await else { return };
+    bed.script(
+        "slow",
+        &format!("touch ~/asked; sleep 1; echo '{}'", crate::bed::PASSPHRASE),
+    );
+    bed.configure(&format!(
+        "password_command = [\"{}\"]",
+        bed.path("bin/slow").display()
+    ));
+    let _tray = bed.tray().await;
+    let (bus, name) = (bed.bus.clone(), crate::bed::NAME);
+    let unlocking = tokio::spawn(async move {
+        let body = ("work", false);
+        let path = crate::bed::PATH;
+        bus.call_method(Some(name), path, Some(name), "Ask", &body)
+            .await
+    });
+    until("it is being unlocked", async || bed.path("asked").exists()).await;
+    bed.desktop.lock_screen().await;
+    unlocking.await.unwrap().unwrap();
+    bed.until_state("work", "locked").await;
+    let told = bed.desktop.told("A vault was locked").await;
+    assert_eq!(told.body, "The screen was locked");
+}

@@ -361,9 +361,10 @@ pub(crate) fn oxcrypt() -> &'static Path {
 /// A bus of its own; its address.
 fn bus(dir: &Path, kind: &str) -> (Process, String) {
     let config = dir.join(format!("{kind}.conf"));
-    // Everybody of this user may do everything; nothing is activated.
+    // Everybody of this user may do everything; what a test puts there can be activated.
     let text = format!(
-        "<busconfig><type>session</type><listen>unix:path={}/{kind}.sock</listen>\
+        "<busconfig><type>session</type><listen>unix:path={0}/{kind}.sock</listen>\
+         <servicedir>{0}/services</servicedir>\
          <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>\
          <allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
         dir.display()

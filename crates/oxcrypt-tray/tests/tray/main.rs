@@ -8,5 +8,6 @@ mod desktop;
 mod icon;
 mod menu;
 mod notices;
+mod packages;
 mod service;
 mod trouble;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bed::{Bed, oxcrypt, until};
+use crate::bed::{Bed, is_root, oxcrypt, until};
 
 /// A file in a mounted vault, and where it lies encrypted.
 fn stored(bed: &Bed, name: &str) -> PathBuf {
@@ -60,15 +60,15 @@ async fn unmounted_and_killed_by_others() {
     let _tray = bed.tray().await;
     let point = bed.mount("work");
     bed.until_state("work", "unlocked").await;
-    let mut umount = bed.command(if crate::bed::is_root() {
-        "umount"
-    } else {
-        "fusermount3"
-    });
-    if !crate::bed::is_root() {
-        umount.arg("-u");
-    }
-    assert!(umount.arg(&point).status().unwrap().success());
+    // Whoever looks at all mounts of the machine keeps it busy for a moment.
+    until("it is unmounted", async || {
+        let mut umount = bed.command(if is_root() { "umount" } else { "fusermount3" });
+        if !is_root() {
+            umount.arg("-u");
+        }
+        umount.arg(&point).status().unwrap().success()
+    })
+    .await;
     bed.until_state("work", "locked").await;
     let told = bed.desktop.told("A vault was locked").await;
     assert_eq!(told.body, "By another program");
