@@ -1,6 +1,6 @@
 //! Compares what is left with what a writer knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::model::{Dir, File};
@@ -149,6 +149,13 @@ fn judge_file(worker: &Worker, path: &str, bytes: &[u8], wrong: &mut Wrong) {
     }
 }
 
+/// An interrupted rename to or from a long name may leave both, as links to one file; a writer that
+/// took them for two would wonder about its data.
+fn is_second_name(path: &Path, inodes: &mut BTreeSet<u64>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.nlink() > 1 && !inodes.insert(meta.ino()))
+}
+
 /// What was found counts as synced: it has survived. What is broken is removed, so that later
 /// rounds do not count it again.
 fn start_again(root: &Path, worker: &mut Worker, seen: BTreeMap<String, Seen>) {
@@ -156,8 +163,12 @@ fn start_again(root: &Path, worker: &mut Worker, seen: BTreeMap<String, Seen>) {
     worker.stopped = None;
     worker.files.clear();
     worker.dirs = vec![Dir::found(worker.name.clone())];
+    let mut inodes = BTreeSet::new();
     for (path, what) in seen {
         match what {
+            Seen::File(_) if is_second_name(&root.join(&path), &mut inodes) => {
+                let _ = std::fs::remove_file(root.join(&path));
+            }
             Seen::File(bytes) => worker.files.push(File::found(path, bytes)),
             Seen::Dir if path != worker.name => worker.dirs.push(Dir::found(path)),
             Seen::Dir => {}
