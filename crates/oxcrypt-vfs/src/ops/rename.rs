@@ -5,7 +5,7 @@
 //! onto the other's: the target changes from old to new in that one step, whatever the form of the
 //! two names, and the emptied source wrapper is removed after it.
 //!
-//! CRASH: between the steps a crash leaves (a) both names of a file, as hard links; (b) an empty
+//! CRASH: between the steps a crash leaves (a) both names of a file, as hard links; (b) an emptied
 //! source wrapper; (c) a wrapper whose `name.c9s` still holds the old name; (d) an orphaned, empty
 //! content directory. `check` repairs each without loss.
 

@@ -1,9 +1,8 @@
 //! Building and removing the directories that wrap a type file.
 //!
 //! A new wrapper is built under a temporary name, which every reader ignores, and appears under its
-//! final name complete, by one rename. A wrapper is removed type file first, under a temporary name
-//! if it holds more than that: a crash in between leaves an empty node that `check` removes, never
-//! content without a way to it.
+//! final name complete, by one rename. A wrapper is removed under a temporary name: a crash in between
+//! leaves what nobody sees, never a node without content.
 
 use std::sync::Arc;
 
@@ -104,27 +103,8 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// Removes a wrapper that holds nothing but the files of the format. Anything else in it stays,
-    /// and the wrapper with it.
+    /// and the wrapper with it. It goes out of sight first: half of one would be damage.
     pub(crate) fn remove_wrapper(
-        &self,
-        content: &S::Dir,
-        wrapper: &NodeName,
-        inner: &[u8],
-    ) -> Result<()> {
-        if wrapper.is_long() {
-            return self.remove_long_wrapper(content, wrapper, inner);
-        }
-        self.remove_if_there(content, &wrapper.join(inner))?;
-        match self.store.remove_dir(content, wrapper.as_bytes()) {
-            Ok(()) => Ok(()),
-            Err(e) if e.kind == StoreErrorKind::NotFound => Ok(()),
-            Err(e) if e.kind == StoreErrorKind::NotEmpty => self.remove_leftovers(content, wrapper),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// With a second file in it, a wrapper goes out of sight first: half of one would be damage.
-    fn remove_long_wrapper(
         &self,
         content: &S::Dir,
         wrapper: &NodeName,
@@ -134,11 +114,30 @@ impl<S: Store> VaultFs<S> {
             Err(e) if e.kind == ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        for file in [inner, NAME_FILE, NEW_NAME_FILE] {
-            self.remove_if_there(content, &temp.join(file))?;
+        self.remove_if_there(content, &temp.join(inner))?;
+        if wrapper.is_long() {
+            self.remove_if_there(content, &temp.join(NAME_FILE))?;
         }
         match self.store.remove_dir(content, temp.as_bytes()) {
             Err(e) if e.kind == StoreErrorKind::NotEmpty => {
+                self.remove_leftovers(content, wrapper, &temp)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// A wrapper may hold a superfluous `name.c9s` or our own temporary files.
+    fn remove_leftovers(
+        &self,
+        content: &S::Dir,
+        wrapper: &NodeName,
+        temp: &NodeName,
+    ) -> Result<()> {
+        self.remove_if_there(content, &temp.join(NAME_FILE))?;
+        self.remove_if_there(content, &temp.join(NEW_NAME_FILE))?;
+        match self.store.remove_dir(content, temp.as_bytes()) {
+            Err(e) if e.kind == StoreErrorKind::NotEmpty => {
+                // Foreign files: the node is gone, its remains are left to the owner.
                 let (a, b) = (temp.as_bytes(), wrapper.as_bytes());
                 self.store
                     .rename(content, a, content, b, RenameMode::NoReplace)?;
@@ -156,20 +155,6 @@ impl<S: Store> VaultFs<S> {
         self.store
             .rename(content, a, content, b, RenameMode::NoReplace)?;
         Ok(temp)
-    }
-
-    /// A wrapper of a short name may hold a superfluous `name.c9s` or our own temporary files.
-    fn remove_leftovers(&self, content: &S::Dir, wrapper: &NodeName) -> Result<()> {
-        self.remove_if_there(content, &wrapper.join(NAME_FILE))?;
-        self.remove_if_there(content, &wrapper.join(NEW_NAME_FILE))?;
-        match self.store.remove_dir(content, wrapper.as_bytes()) {
-            Err(e) if e.kind == StoreErrorKind::NotEmpty => {
-                // Foreign files: the node is gone, its remains are left to the owner.
-                self.event(crate::event::EventKind::ForeignFile, wrapper.as_bytes());
-                Ok(())
-            }
-            other => Ok(other?),
-        }
     }
 
     /// Removes an unfinished wrapper; errors leave it behind, where nobody sees it.
