@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod alias;
+mod departing;
 mod error;
 mod event;
 mod file;

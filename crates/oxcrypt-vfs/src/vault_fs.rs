@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use oxcrypt_core::{Cryptor, DirHash, DirId};
 use oxcrypt_store::{Stat, Store, StoreErrorKind};
@@ -34,6 +35,8 @@ pub struct VaultFs<S: Store> {
     pub(crate) rename_tree: Mutex<()>,
     /// Directories moved so far: each may have changed the way to a file that was synced before.
     pub(crate) dir_moves: AtomicU64,
+    /// When a file without a name went last.
+    pub(crate) departed: Mutex<Option<Instant>>,
     pub(crate) open_files: HandleClock<S>,
     pub(crate) open_dirs: HandleClock<S>,
     pub(crate) pending: PendingHeaders<S>,
@@ -70,6 +73,7 @@ impl<S: Store> VaultFs<S> {
             nodes: NodeTable::new(stat.id, root),
             rename_tree: Mutex::new(()),
             dir_moves: AtomicU64::new(0),
+            departed: Mutex::new(None),
             open_files: HandleClock::new(options.max_open_files),
             open_dirs: HandleClock::new(options.max_open_dirs),
             pending: PendingHeaders::new(),

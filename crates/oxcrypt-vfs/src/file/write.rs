@@ -46,10 +46,14 @@ impl<S: Store> VaultFs<S> {
     pub fn write(&self, node: NodeId, offset: u64, data: &[u8]) -> Result<()> {
         self.writable()?;
         let node = self.node(node)?;
+        self.with_room(|| self.write_now(&node, offset, data))
+    }
+
+    fn write_now(&self, node: &Arc<FileNode<S>>, offset: u64, data: &[u8]) -> Result<()> {
         let _own = node.own.begin();
-        let io = self.file_for(&node, Need::Write)?;
-        let mut io = self.after_earlier_writes(&node, io, offset)?;
-        self.write_locked(&node, &mut io, offset, data)
+        let io = self.file_for(node, Need::Write)?;
+        let mut io = self.after_earlier_writes(node, io, offset)?;
+        self.write_locked(node, &mut io, offset, data)
     }
 
     /// Lets those go first who write what is missing before `offset`.

@@ -23,6 +23,10 @@ impl<S: Store> VaultFs<S> {
     /// `Exists` when the name is taken.
     pub fn create(&self, caller: Caller, parent: NodeId, name: &[u8], mode: u32) -> Result<Entry> {
         self.writable()?;
+        self.with_room(|| self.create_now(caller, parent, name, mode))
+    }
+
+    fn create_now(&self, caller: Caller, parent: NodeId, name: &[u8], mode: u32) -> Result<Entry> {
         let parent = self.node(parent)?;
         let name = CleartextName::parse(name)?;
         let dir = parent.dir()?;
@@ -109,6 +113,10 @@ impl<S: Store> VaultFs<S> {
     /// `Exists` when the name is taken.
     pub fn mkdir(&self, caller: Caller, parent: NodeId, name: &[u8], mode: u32) -> Result<Entry> {
         self.writable()?;
+        self.with_room(|| self.mkdir_now(caller, parent, name, mode))
+    }
+
+    fn mkdir_now(&self, caller: Caller, parent: NodeId, name: &[u8], mode: u32) -> Result<Entry> {
         let parent = self.node(parent)?;
         let name = CleartextName::parse(name)?;
         let dir = parent.dir()?;
@@ -211,6 +219,16 @@ impl<S: Store> VaultFs<S> {
         target: &[u8],
     ) -> Result<Entry> {
         self.writable()?;
+        self.with_room(|| self.symlink_now(caller, parent, name, target))
+    }
+
+    fn symlink_now(
+        &self,
+        caller: Caller,
+        parent: NodeId,
+        name: &[u8],
+        target: &[u8],
+    ) -> Result<Entry> {
         let target = LinkTarget::parse(target).map_err(|e| match e {
             TargetError::TooLong => ErrorKind::NameTooLong,
             TargetError::Empty => ErrorKind::NotFound,

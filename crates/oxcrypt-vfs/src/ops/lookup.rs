@@ -62,6 +62,7 @@ impl<S: Store> VaultFs<S> {
             self.let_go_of_removed(id);
             return;
         };
+        self.note_departure(&node);
         if let Body::Dir(dir) = &node.body {
             self.unwatch_dir(dir);
         }
