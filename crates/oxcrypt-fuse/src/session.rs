@@ -108,6 +108,8 @@ impl<S: Store> Mount<S> {
             helpers: Helpers::new(),
         });
         let confine: Confine = Arc::new(confine);
+        // Before the rings: with them, the mount answers as soon as all threads have done so.
+        confine();
         let ringing = rings
             .as_ref()
             .is_some_and(|rings| match rings.start(&shared, &confine) {
@@ -122,7 +124,6 @@ impl<S: Store> Mount<S> {
         } else {
             Transport::Dev
         });
-        confine();
         let watching = watcher.as_ref().map(|watcher| {
             let (vfs, watcher, device, meter) = (
                 Arc::clone(&vfs),
