@@ -63,9 +63,9 @@ pub(crate) struct Options {
     /// (network storage); as in 1s, 10m, 0s.
     #[arg(long, value_parser = parse_cache, value_name = "TIME|off")]
     pub(crate) dir_cache: Option<Duration>,
-    /// How requests come from the kernel: "ring" through memory shared with it, which is quicker
-    /// and needs the fuse module's parameter enable_uring (see `oxcrypt doctor`); "dev" by reading
-    /// /dev/fuse; "auto" by ring where it is on.
+    /// How requests come from the kernel: "ring" through memory shared with it (io_uring), where
+    /// the fuse module's parameter enable_uring is on (see `oxcrypt doctor`); "dev" by reading
+    /// /dev/fuse; "auto" by ring where that is possible.
     #[arg(long, value_enum, env = "OXCRYPT_TRANSPORT", value_name = "WAY")]
     pub(crate) transport: Option<Way>,
     /// Threads that read /dev/fuse (default: one per CPU).

@@ -186,10 +186,10 @@ pub(crate) fn stats(ctx: &Ctx, args: &StatsArgs) -> Result<()> {
     })
 }
 
-/// How to have the quicker transport, where this machine has it.
+/// How to have the other transport, where this machine has it.
 fn hint(status: &Status) -> &'static str {
     if status.transport == "dev" && RingSupport::find() == RingSupport::Off {
-        " (`oxcrypt doctor --enable-ring` makes small operations quicker)"
+        " (for ring: `oxcrypt doctor --enable-ring`)"
     } else {
         ""
     }

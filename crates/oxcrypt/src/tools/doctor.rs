@@ -136,7 +136,7 @@ fn rings() -> Finding {
         RingSupport::Off => finding(
             "transport",
             State::Good,
-            "dev; `oxcrypt doctor --enable-ring` (root) makes small operations quicker",
+            "dev; for ring (io_uring): `oxcrypt doctor --enable-ring` as root",
         ),
         RingSupport::None => finding(
             "transport",
