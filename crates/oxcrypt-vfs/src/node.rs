@@ -123,6 +123,8 @@ pub(crate) struct FileIo<S: Store> {
     pub(crate) header: Option<FileHeader>,
     /// Length of the ciphertext; meaningful while `backing` is open.
     pub(crate) cipher_len: u64,
+    /// What lies behind was written since the last sync, and nobody was told that it lasts.
+    pub(crate) durable_len: u64,
     /// The header exists only in memory yet; the file on disk is empty.
     pub(crate) header_pending: bool,
     /// The last name is gone: this descriptor is the only way to the content.
@@ -149,6 +151,7 @@ impl<S: Store> Default for FileState<S> {
                 backing: None,
                 header: None,
                 cipher_len: 0,
+                durable_len: 0,
                 header_pending: false,
                 pinned: false,
                 failed: None,

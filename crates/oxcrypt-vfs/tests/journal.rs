@@ -85,7 +85,7 @@ impl Machine {
         )
         .unwrap();
         let options = JournalOptions {
-            capacity: 400 * 1024,
+            capacity: 600 * 1024,
             delay: Duration::from_secs(1),
         };
         let (fs, replayed) = fs.with_journal(&state, &[], options).unwrap();
@@ -167,7 +167,7 @@ impl World {
             }
             kind => {
                 let len = 1 + match kind {
-                    2 => dice.below(4 * CHUNK as u64),
+                    2 => dice.below(12 * CHUNK as u64),
                     _ => dice.below(3000),
                 };
                 let at = match kind {

@@ -139,6 +139,7 @@ impl<S: Store> VaultFs<S> {
             return Err(ErrorKind::Stale.into());
         }
         io.cipher_len = stat.size;
+        io.durable_len = stat.size;
         io.backing = Some(Backing { file, writable });
         self.open_files.opened(node);
         Ok(())

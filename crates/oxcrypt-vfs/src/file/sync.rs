@@ -34,6 +34,7 @@ impl<S: Store> VaultFs<S> {
             return Err(kind.into());
         }
         self.write_pending_header(&node, &mut io)?;
+        io.durable_len = io.cipher_len;
         drop(own);
         // Readers and writers of other chunks go on while the disk works.
         let io = parking_lot::RwLockWriteGuard::downgrade(io);

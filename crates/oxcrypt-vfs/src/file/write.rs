@@ -32,6 +32,16 @@ enum Way {
     InPlace,
     /// To the journal.
     Logged,
+    /// To the file, the first chunk to the journal as well. For a run that goes on in the last chunk
+    /// of a file, which a kill must not tear, while none of that chunk must survive a power cut: the
+    /// kernel hands over a growing file in pieces that end anywhere.
+    TailLogged,
+}
+
+/// Whether a chunk is newer in the journal than in the file.
+fn is_logged<S: Store>(io: &FileIo<S>, index: ChunkIndex) -> bool {
+    let logged = io.logged.as_ref();
+    logged.is_some_and(|logged| logged.chunks.contains_key(&index.0))
 }
 
 /// One chunk of zeros.
@@ -182,7 +192,7 @@ impl<S: Store> VaultFs<S> {
             let front = match way {
                 Way::InPlace if io.header_pending => layout.header_len(),
                 Way::InPlace => 0,
-                Way::Logged => HEAD_LEN,
+                Way::Logged | Way::TailLogged => HEAD_LEN,
             };
             let chunks = (skip + len).div_ceil(CHUNK_LEN);
             let capacity = front + chunks * layout.cipher_chunk_len();
@@ -220,7 +230,13 @@ impl<S: Store> VaultFs<S> {
             .logged
             .as_ref()
             .is_none_or(|logged| logged.stored_len == io.cipher_len);
-        if ChunkIndex::of(offset).plain_start() < size {
+        let index = ChunkIndex::of(offset);
+        if index.plain_start() < size {
+            let grows_last = index == ChunkIndex::of(size) && most >= RUN * CHUNK_LEN / 2;
+            let fresh = self.cryptor.layout().chunk_start(index) >= io.durable_len;
+            if grows_last && fresh && stored_in_full && !is_logged(io, index) {
+                return Ok((most, Way::TailLogged));
+            }
             // A run that overwrites whole chunks up to the end stops there; what follows is new.
             let to_end = size.saturating_sub(offset);
             let splits = size % CHUNK_LEN as u64 == 0 && to_end < most as u64 && stored_in_full;
@@ -247,6 +263,14 @@ impl<S: Store> VaultFs<S> {
             Way::Logged => {
                 let journal = self.journal.as_ref().ok_or(ErrorKind::Internal)?;
                 self.log_chunks(journal, node, io, first, run)
+            }
+            Way::TailLogged => {
+                let start = self.cryptor.layout().chunk_start(first);
+                // No record may follow that declares this one done.
+                self.before_extension(node, io)?;
+                self.log_tail(node, io, first, run, |io, sealed| {
+                    self.store_run(node, io, start, sealed)
+                })
             }
             Way::InPlace if io.header_pending => {
                 // A new file: header and first chunks go out together.

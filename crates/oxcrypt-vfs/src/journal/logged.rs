@@ -142,6 +142,43 @@ impl<S: Store> VaultFs<S> {
         Ok(())
     }
 
+    /// Logs the first of the sealed chunks that `write` then writes in place, so that a kill in the
+    /// middle leaves it whole. `run` holds room for a head, then the chunks. If `write` fails, readers
+    /// take that chunk from the log.
+    pub(crate) fn log_tail(
+        &self,
+        node: &Arc<Node<S>>,
+        io: &mut FileIo<S>,
+        index: ChunkIndex,
+        run: &mut [u8],
+        write: impl FnOnce(&mut FileIo<S>, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (Some(journal), Body::File(file)) = (&self.journal, &node.body) else {
+            return Err(ErrorKind::Internal.into());
+        };
+        let layout = self.cryptor.layout();
+        let first = run.len().min(HEAD_LEN + layout.cipher_chunk_len());
+        let record = &mut run[..first];
+        let start = layout.chunk_start(index);
+        let end = start + (first - HEAD_LEN) as u64;
+        self.start_logging(journal, node, io);
+        self.reserve_growth(io, end)?;
+        let spot =
+            self.append_record(journal, node, io, Kind::Chunks, (start, end), now(), record)?;
+        journal.note_chunks();
+        let written = write(io, &run[HEAD_LEN..]);
+        let logged = io.logged.as_mut().ok_or(ErrorKind::Internal)?;
+        if written.is_err() {
+            logged.chunks.insert(index.0, spot);
+            io.cipher_len = io.cipher_len.max(end);
+            file.len.pending(io.cipher_len);
+        }
+        // Until here no checkpoint could pass the file over.
+        file.has_logged
+            .store(!logged.chunks.is_empty(), Ordering::Release);
+        written
+    }
+
     /// Puts a new modification time behind the logged chunks, so that a sync needs the log only.
     /// Returns whether there were any.
     pub(crate) fn log_time(&self, node: &Arc<Node<S>>, mtime: Option<TimeChange>) -> Result<bool> {

@@ -90,6 +90,7 @@ impl<S: Store> VaultFs<S> {
                 writable: true,
             });
             io.cipher_len = 0;
+            io.durable_len = 0;
             io.header = None;
             self.ensure_header(&mut io);
             state.used.store(true, Ordering::Relaxed);
