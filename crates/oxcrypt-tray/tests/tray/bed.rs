@@ -340,11 +340,16 @@ pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }
 
-/// The command of this build, beside the tray.
+/// The command beside the tray. Tests of the whole workspace have built it; otherwise it is built here
+/// when it is missing, and not looked at again: `cargo build -p oxcrypt` after changes there.
 pub(crate) fn oxcrypt() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let tray = Path::new(env!("CARGO_BIN_EXE_oxcrypt-tray"));
+        let program = tray.with_file_name("oxcrypt");
+        if program.is_file() {
+            return program;
+        }
         let profile = tray
             .parent()
             .and_then(Path::file_name)
@@ -354,7 +359,7 @@ pub(crate) fn oxcrypt() -> &'static Path {
         cargo.args(["build", "--quiet", "-p", "oxcrypt", "--profile", profile]);
         cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(cargo.status().unwrap().success(), "oxcrypt cannot be built");
-        tray.with_file_name("oxcrypt")
+        program
     })
 }
 

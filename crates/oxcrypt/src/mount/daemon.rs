@@ -9,13 +9,14 @@ use std::process::{Command, Stdio};
 use oxcrypt_core::MasterKey;
 use zeroize::Zeroizing;
 
+use crate::ctx::Ctx;
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
 
 const READY: &str = "ready";
 
 /// Starts this program again with `args` and waits until it reports.
-pub(super) fn start(args: &[OsString], key: &MasterKey) -> Result<()> {
+pub(super) fn start(ctx: &Ctx, args: &[OsString], key: &MasterKey) -> Result<()> {
     let program = std::env::current_exe().what("this program")?;
     // Inherited, so that it holds from the first allocation on.
     let huge = small_pages(true);
@@ -44,8 +45,11 @@ pub(super) fn start(args: &[OsString], key: &MasterKey) -> Result<()> {
     }
     let status = child.wait().what("the mount process")?;
     match status.code() {
-        // It has said why on standard error.
+        // It has said why: on standard error, or as an object in place of the answer.
         Some(code) if code != 0 => {
+            if ctx.out.json {
+                ctx.out.bytes(answer.as_bytes())?;
+            }
             let mut failure = Failure::told(Exit::Mount);
             failure.raw_code = u8::try_from(code).ok();
             Err(failure)

@@ -62,7 +62,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     if !args.options.ro {
         keep_copies(ctx, &target, open.key_file().is_some());
     }
-    daemon::start(&child_words(&args, &target, &point), &open.key)
+    daemon::start(ctx, &child_words(ctx, &args, &target, &point), &open.key)
 }
 
 /// Copies of the two key files, as unlocking for use makes them.
@@ -123,8 +123,11 @@ fn clean_up(point: &Path) -> Result<()> {
 }
 
 /// The command line of the background process: nothing secret is in it.
-fn child_words(args: &Args, target: &Target, point: &Path) -> Vec<OsString> {
+fn child_words(ctx: &Ctx, args: &Args, target: &Target, point: &Path) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["mount".into(), "--daemon-child".into()];
+    if ctx.out.json {
+        words.push("--json".into());
+    }
     words.extend(args.options.words());
     words.extend([
         OsString::from("--"),
