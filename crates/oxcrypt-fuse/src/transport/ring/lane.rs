@@ -187,7 +187,7 @@ impl<'d> Lane<'d> {
             return self.ring.reply_with(slot, &Reply::error(Errno::IO));
         };
         let bytes = bulk(&header, &incoming.args, incoming.sent);
-        if bytes >= LARGE && shared.helpers.begin() {
+        if bytes >= LARGE && shared.pool.has_room() && shared.helpers.begin() {
             return self.lend(shared, slot);
         }
         let Incoming {
