@@ -2,7 +2,6 @@
 //!
 //! `cli` is the command tree; `exit` and `failure` say how commands end; `secret` where passphrases
 //! come from; `open` how a vault becomes a file system. Then one file for each command.
-#![forbid(unsafe_code)]
 
 mod cli;
 mod config;
@@ -13,6 +12,7 @@ mod failure;
 mod hardening;
 mod inner;
 mod life;
+mod memory;
 mod mount;
 mod open;
 mod out;
@@ -31,9 +31,6 @@ use crate::ctx::Ctx;
 use crate::failure::Failure;
 use crate::mount::helper::Wanted;
 use crate::out::{Out, OutArgs};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     hardening::close_memory();

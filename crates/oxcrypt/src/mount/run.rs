@@ -56,6 +56,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
             Mode::Write
         };
         let unlocked = open::unlock_target(ctx, &target, &args.vault.source, mode)?;
+        crate::memory::give_back();
         return serve(ctx, &args, &target, &point, unlocked);
     }
     let open = open::open_target_key(ctx, &target, &args.vault.source)?;
