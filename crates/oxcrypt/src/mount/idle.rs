@@ -41,11 +41,12 @@ pub(super) fn watch(live: &Arc<Live>) {
 /// Whether the vault is locked now. Never while a program has a file of it open.
 fn try_lock(live: &Live, limit: Duration, told: &mut bool) -> bool {
     // The kernel knows best: it refuses while a file is open, mapped, or a directory is sat in.
+    let text = format!("not used for {}", humantime::format_duration(limit));
+    live.set_reason(Some(text));
     if lock::quietly(live).is_ok() {
-        let text = format!("not used for {}", humantime::format_duration(limit));
-        live.events.say("locked", Some(text));
         return true;
     }
+    live.set_reason(None);
     // Once for each time it stays unused, not at every look.
     if !*told {
         *told = true;

@@ -147,6 +147,9 @@ pub(crate) struct Live {
     pub(crate) since: String,
     /// The mount is being ended on purpose.
     pub(crate) ending: AtomicBool,
+    /// Why it is about to be ended. Told when it has ended, by the thread that serves: who unmounts
+    /// may not get to it any more.
+    reason: Mutex<Option<String>>,
     /// Requests at the last look, and when they were seen to have grown.
     seen: Mutex<(u64, Instant)>,
 }
@@ -180,6 +183,12 @@ pub(crate) struct Status {
 }
 
 impl Live {
+    /// Sets why the mount is about to be ended, and returns what was set before.
+    pub(crate) fn set_reason(&self, reason: Option<String>) -> Option<String> {
+        let mut set = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *set, reason)
+    }
+
     pub(crate) fn new(
         point: PathBuf,
         vault: PathBuf,
@@ -198,6 +207,7 @@ impl Live {
             events,
             since: jiff::Timestamp::now().to_string(),
             ending: AtomicBool::new(false),
+            reason: Mutex::new(None),
             seen: Mutex::new((0, Instant::now())),
         }
     }

@@ -178,7 +178,7 @@ fn serve(
     idle::watch(&live);
     let served = mount.serve(confine(options, target));
     live.ending.store(true, Ordering::Release);
-    live.events.say("locked", None);
+    live.events.say("locked", live.set_reason(None));
     live.events.end();
     if args.foreground {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
