@@ -17,6 +17,8 @@ pub(crate) struct Node {
     id: i32,
     pub(crate) label: String,
     pub(crate) enabled: bool,
+    /// Of an item that can be switched on.
+    pub(crate) is_on: bool,
     pub(crate) below: Vec<Node>,
 }
 
@@ -28,11 +30,15 @@ impl Node {
         let enabled = properties
             .get("enabled")
             .and_then(|v| v.downcast_ref::<bool>().ok());
+        let is_on = properties
+            .get("toggle-state")
+            .and_then(|v| v.downcast_ref::<i32>().ok());
         let below = below.into_iter().map(|v| Self::new(v.try_into().unwrap()));
         Self {
             id,
             label: label.unwrap_or_default(),
             enabled: enabled.unwrap_or(true),
+            is_on: is_on == Some(1),
             below: below.collect(),
         }
     }

@@ -229,8 +229,15 @@ async fn start_at_login_is_switched() {
         text.contains("oxcrypt-tray") && text.contains("--login"),
         "{text}"
     );
+    let shows = async |on: bool| {
+        let menu = bed.menu().await;
+        let item = menu.below.iter().find(|n| n.label == "Start at login");
+        item.is_some_and(|item| item.is_on == on)
+    };
+    until("the menu shows it", async || shows(true).await).await;
     bed.click(&["Start at login"]).await;
     until("there is none", async || !file.exists()).await;
+    until("the menu shows that", async || shows(false).await).await;
     // Where the packages start it for everybody, a user can still be without.
     std::fs::create_dir_all(bed.path("xdg/autostart")).unwrap();
     bed.write(
@@ -238,6 +245,7 @@ async fn start_at_login_is_switched() {
         "[Desktop Entry]\n",
     );
     bed.click(&["Start at login"]).await;
+    until("it is on", async || shows(true).await).await;
     bed.click(&["Start at login"]).await;
     until("it is hidden", async || {
         std::fs::read_to_string(&file).is_ok_and(|text| text.contains("Hidden=true"))
