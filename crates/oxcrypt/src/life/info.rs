@@ -122,7 +122,7 @@ fn print(ctx: &Ctx, target: &Target, answer: &Answer) -> Result<()> {
         line("format", format.to_string())?;
     }
     if let Some(key_id) = &answer.key_id {
-        line("key", key_id.clone())?;
+        line("key", crate::out::printable(key_id.as_bytes()))?;
     }
     if let (Some(n), Some(r)) = (answer.scrypt_n, answer.scrypt_r) {
         line(
