@@ -110,6 +110,24 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// In the vault nothing survives that was not synced.
+    fn after_the_harshest_cut(self) -> Self {
+        Self {
+            vault: self.vault.after_power_cut(&mut || false),
+            ..self
+        }
+    }
+
+    /// In the vault all names survive, but no content that was not synced.
+    fn after_a_cut_of_data(self) -> Self {
+        Self {
+            vault: self.vault.after_power_cut_of_data(),
+            ..self
+        }
+    }
+}
+
 /// What a file may be after a crash: the content at its last sync and after each change since.
 struct Known {
     node: NodeId,
@@ -404,10 +422,7 @@ fn a_synced_file_with_a_long_name_is_found_whoever_else_was_synced() {
     fs.fsync(other.node, false).unwrap();
     fs.fsync(file.node, false).unwrap();
     drop(fs);
-    let machine = Machine {
-        vault: machine.vault.after_power_cut(&mut || false),
-        ..machine
-    };
+    let machine = machine.after_the_harshest_cut();
     let (fs, _, _) = machine.boot();
     fs.lookup(ROOT, long.as_bytes()).unwrap();
 }
@@ -415,26 +430,26 @@ fn a_synced_file_with_a_long_name_is_found_whoever_else_was_synced() {
 /// Something old moves to where only new things lead, and the power goes.
 #[test]
 fn nothing_old_is_lost_with_what_is_new() {
-    type Move = fn(&VaultFs<Disk>, NodeId);
+    type Move = fn(&VaultFs<Disk>);
     let long = "long ".repeat(50);
     let cases: [(&str, Move); 4] = [
-        ("new/old", |fs, _| {
+        ("new/old", |fs| {
             let dir = fs.mkdir(CALLER, ROOT, b"new", 0o700).unwrap().node;
             fs.rename(ROOT, b"old", dir, b"old", RenameFlags::Replace)
                 .unwrap();
         }),
-        (&long, |fs, _| {
+        (&long, |fs| {
             let long = "long ".repeat(50);
             fs.rename(ROOT, b"old", ROOT, long.as_bytes(), RenameFlags::Replace)
                 .unwrap();
         }),
-        (&long, |fs, _| {
+        (&long, |fs| {
             let long = "long ".repeat(50);
             fs.create(CALLER, ROOT, long.as_bytes(), 0o600).unwrap();
             fs.rename(ROOT, b"old", ROOT, long.as_bytes(), RenameFlags::Replace)
                 .unwrap();
         }),
-        (&long, |fs, _| {
+        (&long, |fs| {
             let long = "long ".repeat(50);
             fs.unlink(ROOT, b"old").unwrap();
             fs.rename(ROOT, b"dir", ROOT, long.as_bytes(), RenameFlags::Replace)
@@ -450,13 +465,10 @@ fn nothing_old_is_lost_with_what_is_new() {
         fs.stop();
         machine.vault.sync_everything().unwrap();
         let (fs, _, _) = machine.boot();
-        act(&fs, node);
+        act(&fs);
         drop(fs);
         // Names are durable before data, as on hosts with a journal: files keep what was synced.
-        let machine = Machine {
-            vault: machine.vault.after_power_cut_of_data(),
-            ..machine
-        };
+        let machine = machine.after_a_cut_of_data();
         let (fs, _, _) = machine.boot();
         let mut at = ROOT;
         for name in path.split('/') {
@@ -480,10 +492,7 @@ fn unborn_nodes_are_removed() {
     let file = format!("{long}file");
     fs.create(CALLER, ROOT, file.as_bytes(), 0o600).unwrap();
     drop(fs);
-    let machine = Machine {
-        vault: machine.vault.after_power_cut_of_data(),
-        ..machine
-    };
+    let machine = machine.after_a_cut_of_data();
     let (fs, _, replayed) = machine.boot();
     assert_eq!(replayed.mended, 4);
     for name in ["dir", &long, "link", &file] {
@@ -524,11 +533,7 @@ fn a_synced_file_is_found_however_deep_it_lies() {
         fs.write(file.node, 0, b"content").unwrap();
         fs.fsync(file.node, false).unwrap();
         drop(fs);
-        // The harshest cut: nothing survives that was not synced.
-        let machine = Machine {
-            vault: machine.vault.after_power_cut(&mut || false),
-            ..machine
-        };
+        let machine = machine.after_the_harshest_cut();
         let (fs, _, _) = machine.boot();
         let mut node = ROOT;
         for name in names {

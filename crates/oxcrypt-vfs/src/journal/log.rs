@@ -63,6 +63,16 @@ pub(crate) struct Log<S: Store> {
     epoch: AtomicU64,
 }
 
+/// Opens a file of the journal for both, and makes it if it is missing.
+pub(super) fn open_or_make<S: Store>(store: &S, dir: &S::Dir, name: &[u8]) -> Result<S::File> {
+    match store.open(dir, name, OpenMode::READ_WRITE) {
+        Err(e) if e.kind == StoreErrorKind::NotFound => {
+            Ok(store.open(dir, name, OpenMode::new_file(0o600))?)
+        }
+        other => Ok(other?),
+    }
+}
+
 impl<S: Store> Log<S> {
     /// Opens the log files in `dir`, which are empty or do not exist yet.
     pub(crate) fn open(
@@ -72,12 +82,7 @@ impl<S: Store> Log<S> {
         capacity: u64,
     ) -> Result<Self> {
         let epoch = 1;
-        let open = |name: &[u8]| match store.open(dir, name, OpenMode::READ_WRITE) {
-            Err(e) if e.kind == StoreErrorKind::NotFound => {
-                store.open(dir, name, OpenMode::new_file(0o600))
-            }
-            other => other,
-        };
+        let open = |name| open_or_make(&*store, dir, name);
         let files = [open(names[0])?, open(names[1])?];
         store.sync_dir(dir)?;
         Ok(Self {

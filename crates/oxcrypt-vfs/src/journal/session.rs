@@ -6,6 +6,7 @@
 
 use oxcrypt_store::{Incarnation, OpenMode, Store, StoreErrorKind, Timestamp};
 
+use super::log::open_or_make;
 use crate::error::Result;
 
 pub(super) const FILE: &[u8] = b"session";
@@ -46,13 +47,7 @@ impl Session {
 
     /// Durably says that the session is going on.
     pub(crate) fn write<S: Store>(&self, place: &S) -> Result<()> {
-        let dir = place.root();
-        let file = match place.open(&dir, FILE, OpenMode::READ_WRITE) {
-            Err(e) if e.kind == StoreErrorKind::NotFound => {
-                place.open(&dir, FILE, OpenMode::new_file(0o600))?
-            }
-            other => other?,
-        };
+        let file = open_or_make(place, &place.root(), FILE)?;
         // So short that a disk has all of it or none.
         place.write_at(&file, &self.encode(), 0)?;
         Ok(place.sync_data(&file)?)
