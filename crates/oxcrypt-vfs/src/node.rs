@@ -53,6 +53,8 @@ pub(crate) struct Node<S: Store> {
     /// Further names of a file with hard links, older ones first; each takes over when the one
     /// before it goes.
     other_places: Mutex<Vec<Place<S>>>,
+    /// The watch on the wrapper around this node.
+    pub(crate) wrapper: Mutex<Option<WatchId>>,
     pub(crate) own: OwnChanges,
     pub(crate) body: Body<S>,
 }
@@ -278,6 +280,7 @@ impl<S: Store> NodeTable<S> {
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
             other_places: Mutex::new(Vec::new()),
+            wrapper: Mutex::new(None),
             own: OwnChanges::default(),
             body: Body::Dir(root),
         });
@@ -328,6 +331,7 @@ impl<S: Store> NodeTable<S> {
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
             other_places: Mutex::new(Vec::new()),
+            wrapper: Mutex::new(None),
             own: OwnChanges::default(),
             body: body(),
         });

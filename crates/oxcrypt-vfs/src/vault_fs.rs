@@ -232,6 +232,11 @@ impl<S: Store> VaultFs<S> {
         if let Content::Dir { handle, .. } = &found.content {
             self.watch_dir(&node, handle);
         }
+        if !found.is_plain_file()
+            && let Ok(content) = self.content_dir(parent)
+        {
+            self.watch_wrapper(&node, parent, &content, found.node_name.as_bytes());
+        }
         let entry = Entry {
             node: node.id,
             attr: self.attr_from(&node, &found.stat),

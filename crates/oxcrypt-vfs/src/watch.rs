@@ -25,6 +25,8 @@ pub trait WatchSource<D>: Send + Sync {
     /// Watches a directory; `None` when no watch can be had, and its entries must be asked for
     /// again soon.
     fn add(&self, dir: &D) -> Option<WatchId>;
+    /// The same for the directory `name` in `dir`. One that is watched already has one id.
+    fn add_beneath(&self, dir: &D, name: &[u8]) -> Option<WatchId>;
     /// Ends a watch.
     fn remove(&self, id: WatchId);
 }
@@ -32,6 +34,10 @@ pub trait WatchSource<D>: Send + Sync {
 impl WatchSource<oxcrypt_store::LocalDir> for Arc<oxcrypt_store::Watcher> {
     fn add(&self, dir: &oxcrypt_store::LocalDir) -> Option<WatchId> {
         self.deref().add(dir).ok()
+    }
+
+    fn add_beneath(&self, dir: &oxcrypt_store::LocalDir, name: &[u8]) -> Option<WatchId> {
+        self.deref().add_beneath(dir, name).ok()
     }
 
     fn remove(&self, id: WatchId) {
@@ -62,6 +68,20 @@ pub struct Changes {
 pub(crate) struct Watched<S: Store> {
     source: OnceLock<Box<dyn WatchSource<S::Dir>>>,
     dirs: Mutex<FxHashMap<WatchId, Weak<Node<S>>>>,
+    /// Directories around a type file: what happens inside one is not seen from the directory
+    /// that holds it, and a foreign program may give the node another content there.
+    wrappers: Mutex<FxHashMap<WatchId, Wrapper<S>>>,
+}
+
+/// A directory and the name of a ciphertext node in it.
+type NamedNode<S> = (Arc<Node<S>>, Box<[u8]>);
+
+/// A watched wrapper.
+struct Wrapper<S: Store> {
+    /// Whose watch it is.
+    node: NodeId,
+    parent: Weak<Node<S>>,
+    node_name: Box<[u8]>,
 }
 
 impl<S: Store> Watched<S> {
@@ -69,7 +89,18 @@ impl<S: Store> Watched<S> {
         Self {
             source: OnceLock::new(),
             dirs: Mutex::new(FxHashMap::default()),
+            wrappers: Mutex::new(FxHashMap::default()),
         }
+    }
+
+    /// The directory that a watch is about, and the name in it when it is about a wrapper.
+    fn meant_by(&self, id: WatchId, name: &[u8]) -> Option<NamedNode<S>> {
+        if let Some(dir) = self.dirs.lock().get(&id) {
+            return Some((dir.upgrade()?, name.into()));
+        }
+        let wrappers = self.wrappers.lock();
+        let wrapper = wrappers.get(&id)?;
+        Some((wrapper.parent.upgrade()?, wrapper.node_name.clone()))
     }
 }
 
@@ -208,22 +239,80 @@ impl<S: Store> VaultFs<S> {
         source.remove(id);
     }
 
+    /// Starts watching the wrapper `node_name` in `content` around a node that the frontend is about
+    /// to learn of, or that was moved into it; the watch on the one before ends.
+    pub(crate) fn watch_wrapper(
+        &self,
+        node: &Node<S>,
+        parent: &Arc<Node<S>>,
+        content: &S::Dir,
+        node_name: &[u8],
+    ) {
+        let Some(source) = self.watched.source.get() else {
+            return;
+        };
+        let mut held = node.wrapper.lock();
+        let mut wrappers = self.watched.wrappers.lock();
+        let is_this = |w: &Wrapper<S>| {
+            w.node == node.id
+                && *w.node_name == *node_name
+                && w.parent.as_ptr() == Arc::as_ptr(parent)
+        };
+        if held.is_some_and(|id| wrappers.get(&id).is_some_and(is_this)) {
+            return;
+        }
+        let new = source.add_beneath(content, node_name);
+        if let Some(id) = new {
+            let wrapper = Wrapper {
+                node: node.id,
+                parent: Arc::downgrade(parent),
+                node_name: node_name.into(),
+            };
+            wrappers.insert(id, wrapper);
+        }
+        let old = std::mem::replace(&mut *held, new).filter(|old| new != Some(*old));
+        self.end_wrapper_watch(&mut wrappers, node, old);
+    }
+
+    /// Ends the watch on the wrapper of a node that the frontend forgot, or that is in none now.
+    pub(crate) fn unwatch_wrapper(&self, node: &Node<S>) {
+        let old = node.wrapper.lock().take();
+        if old.is_some() {
+            self.end_wrapper_watch(&mut self.watched.wrappers.lock(), node, old);
+        }
+    }
+
+    fn end_wrapper_watch(
+        &self,
+        wrappers: &mut FxHashMap<WatchId, Wrapper<S>>,
+        node: &Node<S>,
+        id: Option<WatchId>,
+    ) {
+        // The node that is in this wrapper now, after an exchange, has taken the watch over.
+        if let (Some(id), Some(source)) = (id, self.watched.source.get())
+            && wrappers.get(&id).is_some_and(|w| w.node == node.id)
+        {
+            wrappers.remove(&id);
+            source.remove(id);
+        }
+    }
+
     /// Whether a change of this node behind our back will be noticed.
     pub(crate) fn is_watched(&self, node: &Node<S>) -> bool {
+        let wrapped = || node.wrapper.lock().is_some();
         if let Body::Dir(dir) = &node.body {
-            return dir.watch.lock().is_some();
+            return dir.watch.lock().is_some() && (node.id == NodeId::ROOT || wrapped());
         }
         let place = node.place.lock();
         let Some(place) = place.as_ref() else {
             return false;
         };
-        // What happens inside a wrapper is not seen from the directory around it.
         let long = place.name.len() > name::max_cleartext_len(self.cryptor.threshold());
         let watched = place
             .parent
             .dir()
             .is_ok_and(|dir| dir.watch.lock().is_some());
-        watched && !(long && node.kind() == NodeKind::File)
+        watched && (!long && node.kind() == NodeKind::File || wrapped())
     }
 
     /// Whether foreign changes of names in this directory will be noticed.
@@ -241,9 +330,8 @@ impl<S: Store> VaultFs<S> {
         }
         let mut places = None;
         for (watch, node_name) in &changes.names {
-            let known = self.watched.dirs.lock().get(watch).and_then(Weak::upgrade);
-            if let Some(parent) = known {
-                self.name_changed(&parent, node_name, &mut places, invalidate);
+            if let Some((parent, node_name)) = self.watched.meant_by(*watch, node_name) {
+                self.name_changed(&parent, &node_name, &mut places, invalidate);
             }
         }
         for watch in &changes.dirs {
@@ -331,7 +419,7 @@ impl<S: Store> VaultFs<S> {
         stat: &Stat,
         invalidate: &dyn Invalidate,
     ) {
-        if node.kind() != NodeKind::File || node.own.explains(stat.ctime) {
+        if node.kind() == NodeKind::Directory || node.own.explains(stat.ctime) {
             return;
         }
         let logged = node

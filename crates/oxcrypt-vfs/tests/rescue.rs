@@ -102,6 +102,15 @@ fn both_versions_are_kept() {
 }
 
 #[test]
+fn both_versions_are_kept_of_a_file_with_a_long_name() {
+    let stem = "L".repeat(190);
+    let (name, copy) = (format!("{stem}.txt"), format!("{stem} (conflict copy).txt"));
+    for journaled in [false, true] {
+        replace_while_written(journaled, &name, &copy);
+    }
+}
+
+#[test]
 fn changes_in_the_journal_are_kept_too() {
     replace_while_written(true, "f.txt", "f (conflict copy).txt");
 }

@@ -64,6 +64,19 @@ impl Watcher {
         Ok(WatchId(inotify::add_watch(&self.inotify, path, EVENTS)?))
     }
 
+    /// Watches the directory `name` in `dir` from now on; the same id as before for one that is
+    /// watched already.
+    ///
+    /// # Errors
+    /// As [`Watcher::add`]; when there is no such directory.
+    pub fn add_beneath(&self, dir: &LocalDir, name: &[u8]) -> Result<WatchId> {
+        let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        // A link is not followed: it would lead out of the vault.
+        let flags = EVENTS | WatchFlags::DONT_FOLLOW;
+        Ok(WatchId(inotify::add_watch(&self.inotify, path, flags)?))
+    }
+
     /// Ends a watch; one that is gone already is no error.
     pub fn remove(&self, id: WatchId) {
         let _ = inotify::remove_watch(&self.inotify, id.0);
@@ -152,6 +165,22 @@ mod tests {
         watcher.remove(id);
         std::fs::write(dir.path().join("c"), b"1").unwrap();
         assert!(names(&watcher).is_empty());
+    }
+
+    #[test]
+    fn a_directory_is_watched_by_name_and_a_link_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("inner")).unwrap();
+        std::os::unix::fs::symlink("inner", dir.path().join("link")).unwrap();
+        let store = LocalStore::open(dir.path()).unwrap();
+        let watcher = Watcher::new().unwrap();
+        let id = watcher.add_beneath(&store.root(), b"inner").unwrap();
+        assert_eq!(watcher.add_beneath(&store.root(), b"inner").unwrap(), id);
+        watcher.add_beneath(&store.root(), b"link").unwrap_err();
+        watcher.add_beneath(&store.root(), b"none").unwrap_err();
+        std::fs::write(dir.path().join("outer"), b"1").unwrap();
+        std::fs::write(dir.path().join("inner/a"), b"1").unwrap();
+        assert_eq!(names(&watcher), ["a"]);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl<S: Store> VaultFs<S> {
             self.store.set_mode(StoreNode::File(&file), mode)?;
         }
         let stat = self.store.stat_file(&file)?;
-        Ok(self.intern_new_file(&parent, &name, file, &stat))
+        Ok(self.intern_new_file(&parent, &name, &sealed, file, &stat))
     }
 
     /// Makes the empty ciphertext file of a new regular file, in a wrapper where its name is
@@ -76,6 +76,7 @@ impl<S: Store> VaultFs<S> {
         &self,
         parent: &Arc<Node<S>>,
         name: &CleartextName<'_>,
+        sealed: &Sealed,
         file: S::File,
         stat: &Stat,
     ) -> Entry {
@@ -95,6 +96,11 @@ impl<S: Store> VaultFs<S> {
             self.ensure_header(&mut io);
             state.used.store(true, Ordering::Relaxed);
             state.names_synced.store(NAMES_UNSYNCED, Ordering::Release);
+        }
+        if sealed.full.is_some()
+            && let Ok(content) = self.content_dir(parent)
+        {
+            self.watch_wrapper(&node, parent, &content, sealed.node_name.as_bytes());
         }
         self.mark_changed(parent);
         self.open_files.opened(&node);

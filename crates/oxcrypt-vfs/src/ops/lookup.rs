@@ -63,6 +63,7 @@ impl<S: Store> VaultFs<S> {
             return;
         };
         self.note_departure(&node);
+        self.unwatch_wrapper(&node);
         if let Body::Dir(dir) = &node.body {
             self.unwatch_dir(dir);
         }

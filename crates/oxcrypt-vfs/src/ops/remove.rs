@@ -107,6 +107,7 @@ impl<S: Store> VaultFs<S> {
         names_before: u64,
     ) {
         let reachable = node.drop_place(parent.id, name);
+        self.unwatch_wrapper(node);
         if names_before <= 1 || node.kind() != NodeKind::File {
             self.nodes.detach(node);
         } else if reachable && let Body::File(file) = &node.body {

@@ -112,8 +112,10 @@ impl<S: Store> VaultFs<S> {
                 self.make_way_durable(&from_parent)?;
             }
         }
-        let known = self.nodes.find(&source.stat.id);
-        let _own = known.as_ref().map(|n| n.own.begin());
+        // Both may change: what is replaced can have other names, and what is exchanged moves too.
+        let known = [Some(&source), target.as_ref()]
+            .map(|found| found.and_then(|found| self.nodes.find(&found.stat.id)));
+        let _own = known.each_ref().map(|n| n.as_ref().map(|n| n.own.begin()));
         match (flags, target) {
             (RenameFlags::Exchange, Some(target)) => self
                 .refuse_loop(&target, &from_parent)
@@ -478,6 +480,12 @@ impl<S: Store> VaultFs<S> {
         if let Some(known) = self.nodes.find(&node.stat.id) {
             known.drop_place(from.parent.id, from.name_bytes());
             known.set_place(to.parent, to.name_bytes());
+            let wrapper = &to.sealed.node_name;
+            if wrapper.is_long() || known.kind() != NodeKind::File {
+                self.watch_wrapper(&known, to.parent, &to.content, wrapper.as_bytes());
+            } else {
+                self.unwatch_wrapper(&known);
+            }
             match &known.body {
                 Body::File(file) => file.names_synced.store(NAMES_UNSYNCED, Ordering::Release),
                 Body::Dir(dir) => dir.fresh.store(true, Ordering::Release),

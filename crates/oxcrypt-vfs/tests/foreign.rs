@@ -1,0 +1,284 @@
+//! What another program does to the vault is told to the frontend, and what we do ourselves is not.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oxcrypt_core::{CipherCombo, Cryptor, DirId, MasterKey};
+use oxcrypt_store::{LocalStore, WatchEvent, Watcher};
+use oxcrypt_vfs::{
+    Caller, Changes, Invalidate, JournalOptions, LogEvents, NodeId, RenameFlags, VaultFs,
+    VfsOptions, claim,
+};
+
+const ROOT: NodeId = NodeId::ROOT;
+const CALLER: Caller = Caller { uid: 0, gid: 0 };
+
+/// Remembers what it was told.
+#[derive(Default)]
+struct Told(RefCell<Vec<String>>);
+
+impl Invalidate for Told {
+    fn entry(&self, _: NodeId, name: &[u8]) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        self.0.borrow_mut().push(name);
+    }
+
+    fn node(&self, _: NodeId) {}
+}
+
+/// A vault, a file system that watches it, and another one that does not.
+struct Bed {
+    ours: VaultFs<LocalStore>,
+    theirs: VaultFs<LocalStore>,
+    watcher: Arc<Watcher>,
+    vault: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn open(dir: &Path, cryptor: &Arc<Cryptor>) -> VaultFs<LocalStore> {
+    let store = Arc::new(LocalStore::open(dir).unwrap());
+    let cryptor = Arc::clone(cryptor);
+    VaultFs::new(store, cryptor, VfsOptions::default(), Box::new(LogEvents)).unwrap()
+}
+
+impl Bed {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = dir.path().join("vault");
+        let key = MasterKey::from_raw(&[7; MasterKey::LEN]);
+        let cryptor = Arc::new(Cryptor::new(&key, CipherCombo::SivGcm, 220));
+        let hash = cryptor.dir_hash(&DirId::ROOT);
+        std::fs::create_dir_all(vault.join("d").join(hash.prefix()).join(hash.rest())).unwrap();
+        let claimed = claim(&dir.path().join("state"), &vault, true).unwrap();
+        let ours = open(&vault, &cryptor)
+            .journaled(claimed, JournalOptions::default())
+            .unwrap()
+            .0;
+        let watcher = Arc::new(Watcher::new().unwrap());
+        ours.watch(Box::new(Arc::clone(&watcher)));
+        let theirs = open(&vault, &cryptor);
+        Self {
+            ours,
+            theirs,
+            watcher,
+            vault,
+            _dir: dir,
+        }
+    }
+
+    /// Looks at what happened; the names that the frontend must ask for again.
+    fn told(&self) -> Vec<String> {
+        let mut changes = Changes::default();
+        self.watcher
+            .drain(|event| match event {
+                WatchEvent::Name(id, name) => {
+                    changes.names.insert((id, name.into()));
+                }
+                WatchEvent::Dir(id) => {
+                    changes.dirs.insert(id);
+                }
+                WatchEvent::Gone(_) | WatchEvent::Lost => {}
+            })
+            .unwrap();
+        let told = Told::default();
+        self.ours.changed_behind(&changes, &told);
+        let mut names = told.0.into_inner();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn make(&self, name: &str, content: &[u8]) -> NodeId {
+        let (ours, name) = (&self.ours, name.as_bytes());
+        let node = ours.create(CALLER, ROOT, name, 0o600).unwrap().node;
+        ours.write(node, 0, content).unwrap();
+        ours.fsync(node, false).unwrap();
+        node
+    }
+
+    /// The names told, when the frontend then lets go of this node.
+    fn told_and_forgot(&self, node: NodeId, lookups: u64) -> Vec<String> {
+        let told = self.told();
+        self.ours.forget(node, lookups);
+        told
+    }
+
+    fn find(&self, name: &str) -> NodeId {
+        let entry = self.ours.lookup(ROOT, name.as_bytes()).unwrap();
+        assert!(entry.attr.watched, "{name} is not watched");
+        entry.node
+    }
+
+    fn read(&self, node: NodeId) -> Vec<u8> {
+        let mut buf = vec![0; 1000];
+        let got = self.ours.read(node, 0, &mut buf).unwrap();
+        buf.truncate(got);
+        buf
+    }
+
+    /// Another program's changes come later than our own span of time.
+    fn pause(&self) {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(self.told(), [""; 0]);
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        self.ours
+            .list(ROOT, 0, 1 << 16, &mut |item| {
+                names.push(String::from_utf8_lossy(item.name).into_owned());
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        names.retain(|n| n != "." && n != "..");
+        names.sort();
+        names
+    }
+
+    /// The ciphertext file of this kind; there must be one only.
+    fn type_file(&self, name: &str) -> PathBuf {
+        let mut found = Vec::new();
+        let mut open = vec![self.vault.clone()];
+        while let Some(dir) = open.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    open.push(entry.path());
+                } else if entry.file_name() == name {
+                    found.push(entry.path());
+                }
+            }
+        }
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+}
+
+fn long(letter: &str) -> String {
+    letter.repeat(200)
+}
+
+#[test]
+fn a_file_with_a_long_name_is_watched_inside_its_wrapper() {
+    let bed = Bed::new();
+    let name = long("L");
+    let node = bed.make(&name, b"old");
+    bed.pause();
+    // In place, as a program does that keeps the file open.
+    let theirs = bed.theirs.lookup(ROOT, name.as_bytes()).unwrap().node;
+    bed.theirs.write(theirs, 0, b"new and longer").unwrap();
+    assert_eq!(bed.told_and_forgot(node, 1), [&*name]);
+    let node = bed.find(&name);
+    assert_eq!(bed.read(node), b"new and longer");
+    bed.pause();
+    // Beside it and renamed over it, as sync clients do.
+    let file = bed.type_file("contents.c9r");
+    let other = file.with_file_name("incoming");
+    std::fs::copy(&file, &other).unwrap();
+    std::fs::rename(&other, &file).unwrap();
+    assert_eq!(bed.told_and_forgot(node, 1), [&*name]);
+    let node = bed.find(&name);
+    assert_eq!(bed.read(node), b"new and longer");
+    // Also after it has got another long name.
+    let moved = long("M");
+    bed.ours
+        .rename(
+            ROOT,
+            name.as_bytes(),
+            ROOT,
+            moved.as_bytes(),
+            RenameFlags::Replace,
+        )
+        .unwrap();
+    bed.pause();
+    std::fs::write(bed.type_file("contents.c9r"), b"damaged").unwrap();
+    assert_eq!(bed.told(), [moved]);
+}
+
+#[test]
+fn a_symbolic_link_that_gets_another_target_is_told() {
+    let bed = Bed::new();
+    bed.ours.symlink(CALLER, ROOT, b"link", b"first").unwrap();
+    bed.find("link");
+    bed.pause();
+    // Another device made it anew; a sync client brings the new content into the same wrapper.
+    bed.theirs.unlink(ROOT, b"link").unwrap();
+    bed.theirs
+        .symlink(CALLER, ROOT, b"link", b"second")
+        .unwrap();
+    let second = std::fs::read(bed.type_file("symlink.c9r")).unwrap();
+    assert_eq!(bed.told(), ["link"]);
+    let node = bed.find("link");
+    assert_eq!(bed.ours.readlink(node).unwrap(), b"second");
+    bed.theirs.unlink(ROOT, b"link").unwrap();
+    bed.theirs.symlink(CALLER, ROOT, b"link", b"third").unwrap();
+    assert_eq!(bed.told(), ["link"]);
+    let node = bed.find("link");
+    assert_eq!(bed.ours.readlink(node).unwrap(), b"third");
+    bed.pause();
+    std::fs::write(bed.type_file("symlink.c9r"), second).unwrap();
+    assert_eq!(bed.told(), ["link"]);
+    let node = bed.find("link");
+    assert_eq!(bed.ours.readlink(node).unwrap(), b"second");
+}
+
+#[test]
+fn directories_that_change_places_are_told() {
+    let bed = Bed::new();
+    let mut ids = Vec::new();
+    for name in ["a", "b"] {
+        bed.ours
+            .mkdir(CALLER, ROOT, name.as_bytes(), 0o755)
+            .unwrap();
+        ids.push(bed.find(name));
+    }
+    bed.pause();
+    // Only the type files in the wrappers move.
+    bed.theirs
+        .rename(ROOT, b"a", ROOT, b"b", RenameFlags::Exchange)
+        .unwrap();
+    assert_eq!(bed.told(), ["a", "b"]);
+    let now = ["b", "a"].map(|name| bed.ours.lookup(ROOT, name.as_bytes()).unwrap().attr.btime);
+    let before = ids
+        .into_iter()
+        .map(|id| bed.ours.getattr(id).map(|a| a.btime));
+    for (before, now) in before.zip(now) {
+        assert!(before.is_err() || before.unwrap() == now);
+    }
+}
+
+#[test]
+fn our_own_changes_are_not_told() {
+    let bed = Bed::new();
+    let (a, b) = (long("A"), long("B"));
+    for name in ["short", "other", &a, &b] {
+        bed.make(name, b"first");
+        let node = bed.find(name);
+        bed.ours.write(node, 0, b"overwritten").unwrap();
+    }
+    bed.pause();
+    let swap = |one: &str, two: &str| {
+        let (one, two) = (one.as_bytes(), two.as_bytes());
+        bed.ours
+            .rename(ROOT, one, ROOT, two, RenameFlags::Exchange)
+            .unwrap();
+    };
+    for (one, two) in [("short", "other"), (&a, &b), ("short", &a)] {
+        for name in [one, two] {
+            bed.ours.write(bed.find(name), 0, b"just written").unwrap();
+        }
+        swap(one, two);
+        assert_eq!(bed.told(), [""; 0], "{one} and {two}");
+        // Nothing was taken for somebody else's, and no copy was made.
+        assert_eq!(bed.names().len(), 4, "{:?}", bed.names());
+        bed.pause();
+    }
+    bed.ours.symlink(CALLER, ROOT, b"link", b"x").unwrap();
+    bed.ours.mkdir(CALLER, ROOT, b"dir", 0o755).unwrap();
+    bed.ours.unlink(ROOT, b"link").unwrap();
+    bed.ours.unlink(ROOT, a.as_bytes()).unwrap();
+    bed.ours.rmdir(ROOT, b"dir").unwrap();
+    assert_eq!(bed.told(), [""; 0]);
+}
