@@ -20,12 +20,22 @@ struct Kernel<'a> {
     told: AtomicBool,
 }
 
-impl Invalidate for Kernel<'_> {
-    fn entry(&self, parent: NodeId, name: &[u8]) {
+impl Kernel<'_> {
+    fn tell(&self, about_name: Option<Notification>) {
         self.told.store(true, Ordering::Relaxed);
-        if let Some(notification) = Notification::entry(parent, name) {
+        if let Some(notification) = about_name {
             self.device.notify(&notification);
         }
+    }
+}
+
+impl Invalidate for Kernel<'_> {
+    fn entry(&self, parent: NodeId, name: &[u8]) {
+        self.tell(Notification::entry(parent, name));
+    }
+
+    fn doubt(&self, parent: NodeId, name: &[u8]) {
+        self.tell(Notification::expired(parent, name));
     }
 
     fn node(&self, node: NodeId) {

@@ -49,6 +49,9 @@ impl WatchSource<oxcrypt_store::LocalDir> for Arc<oxcrypt_store::Watcher> {
 pub trait Invalidate {
     /// The name in this directory, and what it leads to.
     fn entry(&self, parent: NodeId, name: &[u8]);
+    /// The name in this directory may lead elsewhere. Unlike with [`Invalidate::entry`], nothing
+    /// below it is disturbed as long as it leads to the same node.
+    fn doubt(&self, parent: NodeId, name: &[u8]);
     /// Attributes of the node, and its content if it is a file.
     fn node(&self, node: NodeId);
 }
@@ -351,7 +354,14 @@ impl<S: Store> VaultFs<S> {
             let place = node.place.lock().clone();
             if let Some(place) = place {
                 self.forget_content(&node);
-                invalidate.entry(place.parent.id, &place.name);
+                match node.kind() {
+                    // Programs work in it, and other file systems may be mounted there.
+                    NodeKind::Directory => invalidate.doubt(place.parent.id, &place.name),
+                    // The kernel would not believe another size of a file that it knows.
+                    NodeKind::File | NodeKind::Symlink => {
+                        invalidate.entry(place.parent.id, &place.name);
+                    }
+                }
             }
             invalidate.node(node.id);
         }

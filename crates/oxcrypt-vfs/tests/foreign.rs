@@ -25,6 +25,11 @@ impl Invalidate for Told {
         self.0.borrow_mut().push(name);
     }
 
+    fn doubt(&self, _: NodeId, name: &[u8]) {
+        let name = format!("{}?", String::from_utf8_lossy(name));
+        self.0.borrow_mut().push(name);
+    }
+
     fn node(&self, _: NodeId) {}
 }
 
@@ -70,7 +75,10 @@ impl Bed {
 
     /// Looks at what happened; the names that the frontend must ask for again.
     fn told(&self) -> Vec<String> {
-        let mut changes = Changes::default();
+        self.told_of(Changes::default())
+    }
+
+    fn told_of(&self, mut changes: Changes) -> Vec<String> {
         self.watcher
             .drain(|event| match event {
                 WatchEvent::Name(id, name) => {
@@ -281,4 +289,16 @@ fn our_own_changes_are_not_told() {
     bed.ours.unlink(ROOT, a.as_bytes()).unwrap();
     bed.ours.rmdir(ROOT, b"dir").unwrap();
     assert_eq!(bed.told(), [""; 0]);
+}
+
+#[test]
+fn lost_events_throw_nobody_out_of_a_directory() {
+    let bed = Bed::new();
+    bed.make("file", b"x");
+    bed.ours.mkdir(CALLER, ROOT, b"dir", 0o755).unwrap();
+    let lost = Changes {
+        lost: true,
+        ..Changes::default()
+    };
+    assert_eq!(bed.told_of(lost), ["dir?", "file"]);
 }

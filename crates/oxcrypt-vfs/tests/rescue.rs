@@ -19,6 +19,7 @@ struct Nobody;
 
 impl Invalidate for Nobody {
     fn entry(&self, _: NodeId, _: &[u8]) {}
+    fn doubt(&self, _: NodeId, _: &[u8]) {}
     fn node(&self, _: NodeId) {}
 }
 

@@ -6,6 +6,8 @@ use super::Struct;
 
 const INVAL_INODE: u32 = 2;
 const INVAL_ENTRY: u32 = 3;
+/// Flag of `INVAL_ENTRY`.
+const EXPIRE_ONLY: u32 = 1;
 /// Longest name in a notification.
 pub const MAX_NAME: usize = 255;
 const HEADER_LEN: usize = 16;
@@ -29,16 +31,28 @@ impl Notification {
         Self(head(INVAL_INODE, 24).u64(node.0).u64(0).u64(0))
     }
 
-    /// What a name means has changed; none for a name that cannot exist.
+    /// What a name means has changed; none for a name that cannot exist. What is mounted below it is
+    /// unmounted, and who works in it is in a directory without a name.
     #[must_use]
     pub fn entry(parent: NodeId, name: &[u8]) -> Option<Self> {
+        Self::about_name(parent, name, 0)
+    }
+
+    /// What a name means may have changed: the kernel asks again when it is used, and nothing happens
+    /// if it still means the same. Before Linux 6.2 the same as [`Notification::entry`].
+    #[must_use]
+    pub fn expired(parent: NodeId, name: &[u8]) -> Option<Self> {
+        Self::about_name(parent, name, EXPIRE_ONLY)
+    }
+
+    fn about_name(parent: NodeId, name: &[u8], flags: u32) -> Option<Self> {
         if name.is_empty() || name.len() > MAX_NAME {
             return None;
         }
         let out = head(INVAL_ENTRY, 16 + name.len() + 1)
             .u64(parent.0)
             .u32(u32::try_from(name.len()).ok()?)
-            .u32(0);
+            .u32(flags);
         Some(Self(out.raw(name).zeros(1)))
     }
 
@@ -61,6 +75,13 @@ mod tests {
         let entry = Notification::entry(NodeId(3), &[b'a'; MAX_NAME]).unwrap();
         assert_eq!((entry.bytes().len(), whole(&entry)), (288, 288));
         assert_eq!(entry.bytes().last(), Some(&0));
+        let expired = Notification::expired(NodeId(3), &[b'a'; MAX_NAME]).unwrap();
+        let flags = |n: &Notification| *n.bytes()[28..].first_chunk::<4>().unwrap();
+        assert_eq!(
+            (whole(&expired), flags(&expired)),
+            (288, 1_u32.to_ne_bytes())
+        );
+        assert_eq!(flags(&entry), [0; 4]);
         assert!(Notification::entry(NodeId(3), &[b'a'; MAX_NAME + 1]).is_none());
         assert!(Notification::entry(NodeId(3), b"").is_none());
     }
