@@ -140,7 +140,10 @@ fn damage_is_an_error_or_nothing_never_other_bytes() {
         opened += 1;
         with_errors += usize::from(!errors.is_empty());
         for (path, kind) in errors {
-            let known = matches!(kind, ErrorKind::Corrupt | ErrorKind::Damaged);
+            let known = matches!(
+                kind,
+                ErrorKind::Corrupt | ErrorKind::Damaged | ErrorKind::Loop
+            );
             assert!(known, "{case}: {path} gives {kind:?}");
         }
     }
@@ -189,4 +192,87 @@ fn what_cannot_be_read_is_not_written_over() {
         drop(vfs);
         assert_eq!(vault.snapshot(), before, "{case}");
     }
+}
+
+/// The node and the id of a directory of a sample vault.
+fn dir_of(vault: &Vault, path: &str) -> (std::path::PathBuf, String) {
+    let entries = vault.manifest["entries"].as_array().unwrap();
+    let entry = entries.iter().find(|e| e["path"] == path).unwrap();
+    let node = vault.path.join(entry["ciphertextPath"].as_str().unwrap());
+    (node, entry["dirId"].as_str().unwrap().to_owned())
+}
+
+/// Two directories each lead into the other one: whoever comes by whatever way at the same time, no
+/// directory is shown inside itself, and no way upwards is endless.
+#[test]
+fn directories_that_lead_into_each_other_stay_a_tree() {
+    let vault = vaults::v8("v8_gcm");
+    let outer = ["deep-rilep", "koost-names"];
+    let inner = ["nimnim", "Ordner-ÄÖÜ-san"];
+    let nodes = [0, 1].map(|i| dir_of(&vault, &format!("/{}/{}", outer[i], inner[i])).0);
+    let ids = [0, 1].map(|i| dir_of(&vault, &format!("/{}", outer[i])).1);
+    for i in [0, 1] {
+        std::fs::write(nodes[i].join("dir.c9r"), &ids[1 - i]).unwrap();
+    }
+    let vfs = open(&vault.path, vault.password()).unwrap();
+    let loops = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (vfs, loops) = (&vfs, &loops);
+            scope.spawn(move || {
+                for round in 0..1000 {
+                    let i = (thread + round) % 2;
+                    let top = vfs.lookup(NodeId::ROOT, outer[i].as_bytes());
+                    let top = match top {
+                        Ok(top) => top.node,
+                        Err(e) => {
+                            assert_eq!(e.kind, ErrorKind::Loop);
+                            continue;
+                        }
+                    };
+                    match vfs.lookup(top, inner[i].as_bytes()) {
+                        Ok(below) => {
+                            vfs.fsync_dir(below.node).unwrap();
+                            let again = vfs.lookup(below.node, inner[1 - i].as_bytes());
+                            assert_eq!(again.unwrap_err().kind, ErrorKind::Loop);
+                            vfs.forget(below.node, 1);
+                        }
+                        Err(e) => {
+                            assert_eq!(e.kind, ErrorKind::Loop);
+                            loops.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                    vfs.forget(top, 1);
+                }
+            });
+        }
+    });
+    assert!(loops.into_inner() > 0);
+    assert_eq!(vfs.node_count(), 1, "only the root is held");
+    let names = vault.manifest["entries"].as_array().unwrap().len();
+    let seen = look(&vfs);
+    assert!(seen.len() <= names, "{} of {names}", seen.len());
+}
+
+#[test]
+fn a_second_way_goes_alone() {
+    let vault = vaults::v8("v8_gcm");
+    let (node, _) = dir_of(&vault, "/deep-rilep/nimnim/zuljat");
+    let (_, id) = dir_of(&vault, "/deep-rilep");
+    std::fs::write(node.join("dir.c9r"), id).unwrap();
+    let vfs = open(&vault.path, vault.password()).unwrap();
+    let top = vfs.lookup(NodeId::ROOT, b"deep-rilep").unwrap().node;
+    let below = vfs.lookup(top, b"nimnim").unwrap().node;
+    let refused = |e: oxcrypt_vfs::Error| assert_eq!(e.kind, ErrorKind::Loop);
+    refused(vfs.lookup(below, b"zuljat").unwrap_err());
+    refused(vfs.rmdir(below, b"zuljat").unwrap_err());
+    let first = vfs.unlink(top, b"nimnim").unwrap_err();
+    assert_eq!(first.kind, ErrorKind::IsDirectory);
+    vfs.unlink(below, b"zuljat").unwrap();
+    assert!(!node.exists());
+    assert_eq!(
+        vfs.lookup(below, b"zuljat").unwrap_err().kind,
+        ErrorKind::NotFound
+    );
+    vfs.lookup(top, b"level0").unwrap();
 }

@@ -27,6 +27,8 @@ pub(crate) fn errno(kind: ErrorKind) -> Errno {
         ErrorKind::Busy => Errno::BUSY,
         // Tampered, damaged or failing storage: the program gets no bytes, the log gets the cause.
         ErrorKind::Corrupt | ErrorKind::Damaged | ErrorKind::Io | ErrorKind::Internal => Errno::IO,
+        // What the kernel says itself when a directory turns up below itself.
+        ErrorKind::Loop => Errno::LOOP,
         ErrorKind::Unsupported => Errno::OPNOTSUPP,
         // The kernel asks again by name.
         ErrorKind::Stale => Errno::STALE,

@@ -47,6 +47,8 @@ pub enum ErrorKind {
     Corrupt,
     /// The structure is damaged: a node without a type, a directory without content.
     Damaged,
+    /// A second way into a directory, which only damage makes: following all ways might never end.
+    Loop,
     /// The operation is not offered.
     Unsupported,
     /// The node was replaced behind our back.

@@ -29,7 +29,7 @@ pub(crate) struct Place<S: Store> {
 }
 
 impl<S: Store> Place<S> {
-    fn is(&self, parent: NodeId, name: &[u8]) -> bool {
+    pub(crate) fn is(&self, parent: NodeId, name: &[u8]) -> bool {
         self.parent.id == parent && &*self.name == name
     }
 }

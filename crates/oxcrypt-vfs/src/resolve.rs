@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use oxcrypt_core::name::{CipherName, CleartextName};
 use oxcrypt_core::{DirHash, DirId};
-use oxcrypt_store::{Kind, OpenMode, Stat, Store, StoreErrorKind};
+use oxcrypt_store::{Kind, OpenMode, Stat, Store, StoreError, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
@@ -252,7 +252,7 @@ impl<S: Store> VaultFs<S> {
             Err(e) if e.kind == StoreErrorKind::NotFound => return Ok(None),
             Err(e) => {
                 self.event(EventKind::BrokenDirFile, node_name.as_bytes());
-                return Err(e.into());
+                return Err(type_file_error(e));
             }
         };
         let mut id = [0u8; MAX_DIR_FILE + 1];
@@ -265,6 +265,16 @@ impl<S: Store> VaultFs<S> {
                 Err(ErrorKind::Damaged.into())
             }
         }
+    }
+}
+
+/// Why a type file cannot be read: whatever cannot be one is damage.
+pub(crate) fn type_file_error(e: StoreError) -> Error {
+    match e.kind {
+        StoreErrorKind::IsDirectory | StoreErrorKind::NotDirectory | StoreErrorKind::TooLarge => {
+            ErrorKind::Damaged.into()
+        }
+        _ => e.into(),
     }
 }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use oxcrypt_core::name::CleartextName;
 use oxcrypt_core::{Cryptor, DirHash, DirId};
-use oxcrypt_store::{Stat, Store, StoreErrorKind};
+use oxcrypt_store::{Identity, Stat, Store, StoreErrorKind};
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind, EventSink};
 use crate::handles::HandleClock;
 use crate::journal::{self, Claimed, Journal, JournalOptions, Replayed};
-use crate::node::{Body, DirState, Node, NodeTable};
+use crate::node::{Body, DirState, Node, NodeTable, Place};
 use crate::pending::PendingHeaders;
 use crate::resolve::{Content, Found};
 use crate::types::{Attr, Durability, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
@@ -24,7 +25,8 @@ use crate::watch::Watched;
 /// 1. `rename_tree`: moves of directories between directories, one at a time.
 /// 2. `DirState::lock` of directories, by node id ascending when two are needed.
 /// 3. `FileState::io` of one file, never of two at once.
-/// 4. Leaves, never held while another lock is taken: `Node::place` (and the further places inside
+/// 4. `dir_places`; only places are locked while it is held.
+/// 5. Leaves, never held while another lock is taken: `Node::place` (and the further places inside
 ///    it), `DirState::handle`, `DirState::aliases`, the node table's shards, the handle clocks, the
 ///    pending set. The clocks only *try* the locks of what they close.
 pub struct VaultFs<S: Store> {
@@ -33,6 +35,8 @@ pub struct VaultFs<S: Store> {
     pub(crate) options: VfsOptions,
     pub(crate) nodes: NodeTable<S>,
     pub(crate) rename_tree: Mutex<()>,
+    /// Held while a directory gets a place, so that the chains of places always end at the root.
+    dir_places: Mutex<()>,
     /// Directories moved so far: each may have changed the way to a file that was synced before.
     pub(crate) dir_moves: AtomicU64,
     /// When a file without a name went last.
@@ -72,6 +76,7 @@ impl<S: Store> VaultFs<S> {
         Ok(Self {
             nodes: NodeTable::new(stat.id, root),
             rename_tree: Mutex::new(()),
+            dir_places: Mutex::new(()),
             dir_moves: AtomicU64::new(0),
             departed: Mutex::new(None),
             open_files: HandleClock::new(options.max_open_files),
@@ -203,12 +208,16 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// Takes a lookup on a found node and records its name.
+    ///
+    /// # Errors
+    /// `Loop` for a directory that has another place: see [`VaultFs::refuse_second_way`].
     pub(crate) fn intern_found(
         &self,
         parent: &Arc<Node<S>>,
         name: &[u8],
         found: &Found<S>,
-    ) -> (Arc<Node<S>>, Entry) {
+    ) -> Result<(Arc<Node<S>>, Entry)> {
+        self.refuse_second_way(parent, name, found)?;
         let node = self
             .nodes
             .intern(found.stat.id, found.kind(), || match &found.content {
@@ -225,7 +234,8 @@ impl<S: Store> VaultFs<S> {
                     handle.clone(),
                 ))),
             });
-        node.set_place(parent, name);
+        self.place(&node, parent, name)
+            .inspect_err(|_| self.forget(node.id, 1))?;
         if found.kind() == NodeKind::Directory {
             self.open_dirs.opened(&node);
         }
@@ -241,7 +251,73 @@ impl<S: Store> VaultFs<S> {
             node: node.id,
             attr: self.attr_from(&node, &found.stat),
         };
-        (node, entry)
+        Ok((node, entry))
+    }
+
+    /// A directory has one place. Where nodes hold the id of one directory, which only damage or a
+    /// forger brings about, all but the first are no way into it while that one is in use: below
+    /// itself a directory would never end, and a few doubled directories inside each other have
+    /// more paths than anybody can walk.
+    ///
+    /// # Errors
+    /// `Loop`.
+    pub(crate) fn refuse_second_way(
+        &self,
+        parent: &Arc<Node<S>>,
+        name: &[u8],
+        found: &Found<S>,
+    ) -> Result<()> {
+        let Content::Dir { dir_id, .. } = &found.content else {
+            return Ok(());
+        };
+        let known = self.nodes.find(&found.stat.id);
+        if known
+            .as_ref()
+            .is_some_and(|node| node.is_at(parent.id, name))
+        {
+            return Ok(());
+        }
+        let first = known.and_then(|node| node.place.lock().clone());
+        if is_in(parent, &found.stat.id) || first.is_some_and(|first| self.holds_id(&first, dir_id))
+        {
+            self.event(EventKind::BrokenDirFile, found.node_name.as_bytes());
+            return Err(ErrorKind::Loop.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the node at `place` holds this id. Without a lock: a change at the same time makes
+    /// either answer true.
+    fn holds_id(&self, place: &Place<S>, dir_id: &DirId) -> bool {
+        let held = || -> Result<Option<DirId>> {
+            let content = self.content_dir(&place.parent)?;
+            let name = CleartextName::parse(&place.name)?;
+            let sealed = self.seal(place.parent.dir()?, &name)?;
+            self.read_dir_file(&content, &sealed.node_name)
+        };
+        matches!(held(), Ok(Some(id)) if id == *dir_id)
+    }
+
+    /// Records `name` in `parent` as the way to `node`; never below itself.
+    ///
+    /// # Errors
+    /// `Loop`.
+    pub(crate) fn place(
+        &self,
+        node: &Arc<Node<S>>,
+        parent: &Arc<Node<S>>,
+        name: &[u8],
+    ) -> Result<()> {
+        if node.kind() == NodeKind::Directory && !node.is_at(parent.id, name) {
+            let _places = self.dir_places.lock();
+            if is_in(parent, &node.identity) {
+                return Err(ErrorKind::Loop.into());
+            }
+            node.set_place(parent, name);
+            return Ok(());
+        }
+        node.set_place(parent, name);
+        Ok(())
     }
 
     /// Attributes from the ciphertext object's.
@@ -294,6 +370,18 @@ impl<S: Store> VaultFs<S> {
             }
         }
     }
+}
+
+/// Whether `dir` is the directory with this identity or lies below it.
+pub(crate) fn is_in<S: Store>(dir: &Arc<Node<S>>, top: &Identity) -> bool {
+    let mut at = Some(Arc::clone(dir));
+    while let Some(node) = at {
+        if node.identity == *top {
+            return true;
+        }
+        at = node.place.lock().as_ref().map(|p| Arc::clone(&p.parent));
+    }
+    false
 }
 
 pub(crate) fn new_dir_state<S: Store>(

@@ -43,6 +43,22 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// Of the failures of one command, the one its exit code tells: damage is never hidden behind
+    /// a lesser trouble, nor a full or refusing storage behind a single file's.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let weight = |exit: Self| match exit {
+            Self::Interrupted => 3,
+            Self::Tampered => 2,
+            Self::NoSpace | Self::ReadOnly | Self::Permission => 1,
+            _ => 0,
+        };
+        if weight(other) > weight(self) {
+            other
+        } else {
+            self
+        }
+    }
+
     /// The number for the shell.
     pub(crate) fn code(self) -> u8 {
         self as u8
@@ -118,7 +134,7 @@ impl Exit {
             ErrorKind::ReadOnly => Self::ReadOnly,
             ErrorKind::NoSpace | ErrorKind::Quota => Self::NoSpace,
             ErrorKind::Busy => Self::Busy,
-            ErrorKind::Corrupt | ErrorKind::Damaged => Self::Tampered,
+            ErrorKind::Corrupt | ErrorKind::Damaged | ErrorKind::Loop => Self::Tampered,
             ErrorKind::Interrupted => Self::Interrupted,
             _ => Self::Other,
         }
@@ -138,6 +154,10 @@ impl Exit {
         }
     }
 }
+
+/// Said of a node that is not followed because it leads where another one leads.
+pub(crate) const SECOND_WAY: &str =
+    "damaged: a second way into a directory met before, not followed; see `oxcrypt check`";
 
 /// What a person needs to know about an error of the file system.
 pub(crate) fn explain(kind: ErrorKind) -> &'static str {
@@ -164,6 +184,7 @@ pub(crate) fn explain(kind: ErrorKind) -> &'static str {
             "authentication failed: the data is damaged or was tampered with; see `oxcrypt check`"
         }
         ErrorKind::Damaged => "the vault's structure is damaged here; see `oxcrypt check`",
+        ErrorKind::Loop => SECOND_WAY,
         ErrorKind::Unsupported => "not supported",
         ErrorKind::Stale => "it was replaced meanwhile; try again",
         ErrorKind::NoData => "nothing there",

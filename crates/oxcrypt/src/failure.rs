@@ -7,6 +7,7 @@ use oxcrypt_vault::VaultError;
 use serde::Serialize;
 
 use crate::exit::{Exit, explain};
+use crate::out::Out;
 
 /// A process that keeps a mount busy.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +32,31 @@ pub(crate) struct Failure {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// Failures of single nodes in a command that goes on: each is told at once, the worst gives the
+/// exit code.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Failures {
+    worst: Option<Exit>,
+}
+
+impl Failures {
+    /// Tells a failure and notes it.
+    pub(crate) fn tell(&mut self, out: &Out, failure: &Failure) {
+        out.failure(failure);
+        self.note(failure.exit);
+    }
+
+    /// Notes a failure that is told elsewhere.
+    pub(crate) fn note(&mut self, exit: Exit) {
+        self.worst = Some(self.worst.map_or(exit, |worst| worst.worse(exit)));
+    }
+
+    /// The end of the command.
+    pub(crate) fn end(self) -> Result<()> {
+        self.worst.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+    }
+}
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {

@@ -113,6 +113,50 @@ fn mount_use_lock() {
     assert_eq!(read.out, "written through the mount");
 }
 
+/// Nodes that lead to directories above them must not send a program down for ever.
+#[test]
+fn a_directory_inside_itself_is_an_error_in_the_mount() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mkdir v -p top/deep/one top/deep/two {PW}"))
+        .good();
+    let node = |path: &str| {
+        let place = ox.run(&format!("locate v {path} {PW}")).good().out;
+        ox.path("v")
+            .join(place.trim().split('\t').next().unwrap())
+            .join("dir.c9r")
+    };
+    std::fs::copy(node("/top"), node("/top/deep/one")).unwrap();
+    std::fs::copy(node("/top/deep"), node("/top/deep/two")).unwrap();
+    ox.run(&format!("mount v m {PW}")).good();
+    for second in ["one", "two"] {
+        let path = ox.path("m/top/deep").join(second);
+        let error = std::fs::metadata(&path).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(40), "{error}");
+    }
+    let find = Command::new("timeout")
+        .args(["60", "find", "m"])
+        .current_dir(ox.dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(find.status.code(), Some(1), "find ends by itself");
+    let mut seen: Vec<_> = std::str::from_utf8(&find.stdout).unwrap().lines().collect();
+    seen.sort_unstable();
+    let mut expect = [
+        "",
+        "/docs",
+        "/docs/deep",
+        "/docs/hello.txt",
+        "/top",
+        "/top/deep",
+    ]
+    .map(|path| format!("m{path}"))
+    .to_vec();
+    // Names of what cannot be entered are listed all the same.
+    expect.extend(["m/top/deep/one".to_owned(), "m/top/deep/two".to_owned()]);
+    assert_eq!(seen, expect);
+    ox.run("lock v").good();
+}
+
 #[test]
 fn the_transport_is_chosen_and_told() {
     let Some(Bed(ox)) = &Bed::new() else { return };
@@ -215,6 +259,24 @@ fn a_busy_mount_names_who_and_force_ends_it() {
     assert!(!is_mounted(&ox.path("m")));
     assert_eq!(ox.run(&format!("cat v /docs/late {PW}")).good().out, "kept");
     end(child);
+}
+
+#[test]
+fn a_mount_that_does_not_answer_is_a_timeout_and_force_ends_it() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    let pid = status(ox)["pid"].as_u64().unwrap().to_string();
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    };
+    signal("-STOP");
+    let start = Instant::now();
+    ox.run("lock v --timeout 1s").failed(16, "not answer");
+    assert!(start.elapsed() < Duration::from_secs(15));
+    ox.run("lock v --force --timeout 1s").good();
+    until("the process is gone", || !runs(&pid));
+    assert!(!is_mounted(&ox.path("m")));
 }
 
 #[test]

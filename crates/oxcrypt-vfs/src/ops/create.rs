@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Backing, Body, NAMES_UNSYNCED, Node};
 use crate::resolve::{
     CONTENTS_FILE, Content, DIR_FILE, DIRID_FILE, Found, NodeName, SYMLINK_FILE, Sealed,
+    type_file_error,
 };
 use crate::types::{Caller, Entry, NodeId, NodeKind};
 use crate::vault_fs::{VaultFs, hash_path};
@@ -158,7 +159,7 @@ impl<S: Store> VaultFs<S> {
             content,
             stat,
         };
-        let (node, entry) = self.intern_found(&parent, name.as_str().as_bytes(), &found);
+        let (node, entry) = self.intern_found(&parent, name.as_str().as_bytes(), &found)?;
         let state = node.dir()?;
         state.unsynced.store(true, Ordering::Release);
         state.fresh.store(true, Ordering::Release);
@@ -268,7 +269,7 @@ impl<S: Store> VaultFs<S> {
             stat,
         };
         Ok(self
-            .intern_found(&parent, name.as_str().as_bytes(), &found)
+            .intern_found(&parent, name.as_str().as_bytes(), &found)?
             .1)
     }
 
@@ -289,7 +290,8 @@ impl<S: Store> VaultFs<S> {
         let path = found.type_path();
         let bytes = self
             .store
-            .read_small(&content, path.as_bytes(), MAX_SYMLINK_FILE_LEN)?;
+            .read_small(&content, path.as_bytes(), MAX_SYMLINK_FILE_LEN)
+            .map_err(type_file_error)?;
         match oxcrypt_core::open_symlink(&self.cryptor, &bytes) {
             // A program would take an empty target for something else than what was sealed.
             Ok(target) if !target.is_empty() => Ok(target.into_bytes()),

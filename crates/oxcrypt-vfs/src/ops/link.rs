@@ -54,7 +54,7 @@ impl<S: Store> VaultFs<S> {
         self.mark_changed(&parent);
         let found = self.probe(&content, &sealed.node_name)?;
         Ok(self
-            .intern_found(&parent, name.as_str().as_bytes(), &found)
+            .intern_found(&parent, name.as_str().as_bytes(), &found)?
             .1)
     }
 }

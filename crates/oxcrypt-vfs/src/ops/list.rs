@@ -87,7 +87,7 @@ impl<S: Store> VaultFs<S> {
     ) -> Option<Entry> {
         let _names = parent.dir().ok()?.lock.read();
         let found = self.probe(content, &NodeName::new(node_name).ok()?).ok()?;
-        Some(self.intern_found(parent, name, &found).1)
+        Some(self.intern_found(parent, name, &found).ok()?.1)
     }
 
     /// Calls `visit` with each raw entry and the name under which it is shown.

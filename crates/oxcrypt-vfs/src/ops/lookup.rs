@@ -12,7 +12,8 @@ impl<S: Store> VaultFs<S> {
     /// Finds `name` in a directory and takes a lookup on it.
     ///
     /// # Errors
-    /// `NotFound`; `Damaged` for a node that has lost its type or content.
+    /// `NotFound`; `Damaged` for a node that has lost its type or content; `Loop` for a second way
+    /// into a directory.
     pub fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Entry> {
         let parent = self.node(parent)?;
         if name == b".." || name == b"." {
@@ -22,7 +23,7 @@ impl<S: Store> VaultFs<S> {
         let _names = parent.dir()?.lock.read();
         let found = self.locate(&parent, &name)?;
         Ok(self
-            .intern_found(&parent, name.as_str().as_bytes(), &found)
+            .intern_found(&parent, name.as_str().as_bytes(), &found)?
             .1)
     }
 

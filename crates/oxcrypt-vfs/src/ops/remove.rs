@@ -16,7 +16,8 @@ use crate::types::{NodeId, NodeKind};
 use crate::vault_fs::{VaultFs, hash_path};
 
 impl<S: Store> VaultFs<S> {
-    /// Removes a file or symbolic link. Those who have it open keep its content.
+    /// Removes a file or symbolic link, or a second way into a directory. Those who have a file
+    /// open keep its content.
     ///
     /// # Errors
     /// `IsDirectory` for a directory.
@@ -33,7 +34,11 @@ impl<S: Store> VaultFs<S> {
             other => other?,
         };
         if found.kind() == NodeKind::Directory {
-            return Err(ErrorKind::IsDirectory.into());
+            self.refuse_first_way(&parent, &name, &found)?;
+            // What it leads to stays where it is.
+            self.remove_wrapper(&content, &found.node_name, DIR_FILE)?;
+            self.mark_changed(&parent);
+            return Ok(());
         }
         let victim = self.keep_open(&parent, name.as_str().as_bytes(), &found)?;
         let own = victim.as_ref().map(|v| v.own.begin());
@@ -44,6 +49,19 @@ impl<S: Store> VaultFs<S> {
         }
         self.mark_changed(&parent);
         Ok(())
+    }
+
+    fn refuse_first_way(
+        &self,
+        parent: &Arc<Node<S>>,
+        name: &oxcrypt_core::name::CleartextName<'_>,
+        found: &Found<S>,
+    ) -> Result<()> {
+        match self.refuse_second_way(parent, name.as_str().as_bytes(), found) {
+            Ok(()) => Err(ErrorKind::IsDirectory.into()),
+            Err(e) if e.kind == ErrorKind::Loop => Ok(()),
+            Err(e) => Err(e),
+        }
     }
 
     /// A node without a type file can be removed when nothing is in it.
@@ -150,7 +168,7 @@ impl<S: Store> VaultFs<S> {
     ///
     /// # Errors
     /// `NotEmpty`, also when only undecryptable or foreign files are left: nothing that was not
-    /// checked to be removable is destroyed.
+    /// checked to be removable is destroyed. `Loop` for a second way into a directory.
     pub fn rmdir(&self, parent: NodeId, name: &[u8]) -> Result<()> {
         self.writable()?;
         let parent = self.node(parent)?;
@@ -166,6 +184,8 @@ impl<S: Store> VaultFs<S> {
         else {
             return Err(ErrorKind::NotDirectory.into());
         };
+        // Its content belongs to another node, which would lead nowhere.
+        self.refuse_second_way(&parent, name.as_str().as_bytes(), &found)?;
         let litter = self.check_empty(handle)?;
         let node = self.nodes.find(&found.stat.id);
         self.remove_wrapper(&content, &found.node_name, DIR_FILE)?;

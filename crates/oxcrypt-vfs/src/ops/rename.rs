@@ -23,7 +23,7 @@ use crate::resolve::{
     CONTENTS_FILE, Content, Found, NAME_FILE, NodeName, SYMLINK_FILE, Sealed, parse_lookup,
 };
 use crate::types::{NodeId, NodeKind, RenameFlags};
-use crate::vault_fs::VaultFs;
+use crate::vault_fs::{VaultFs, is_in};
 
 /// The locks of one or two directories.
 pub(crate) struct DirLocks<'a> {
@@ -145,15 +145,8 @@ impl<S: Store> VaultFs<S> {
     /// A directory cannot move below itself. The kernel checks this for its own view of the tree;
     /// this check also serves callers without one.
     fn refuse_loop(&self, moved: &Found<S>, into: &Arc<Node<S>>) -> Result<()> {
-        if moved.kind() != NodeKind::Directory {
-            return Ok(());
-        }
-        let mut at = Some(Arc::clone(into));
-        while let Some(node) = at {
-            if node.identity == moved.stat.id {
-                return Err(ErrorKind::InvalidArgument.into());
-            }
-            at = node.place.lock().as_ref().map(|p| Arc::clone(&p.parent));
+        if moved.kind() == NodeKind::Directory && is_in(into, &moved.stat.id) {
+            return Err(ErrorKind::InvalidArgument.into());
         }
         Ok(())
     }
@@ -479,7 +472,9 @@ impl<S: Store> VaultFs<S> {
     fn moved(&self, from: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
         if let Some(known) = self.nodes.find(&node.stat.id) {
             known.drop_place(from.parent.id, from.name_bytes());
-            known.set_place(to.parent, to.name_bytes());
+            if let Err(e) = self.place(&known, to.parent, to.name_bytes()) {
+                tracing::warn!(error = %e, "a directory of a damaged vault was moved below itself");
+            }
             let wrapper = &to.sealed.node_name;
             if wrapper.is_long() || known.kind() != NodeKind::File {
                 self.watch_wrapper(&known, to.parent, &to.content, wrapper.as_bytes());

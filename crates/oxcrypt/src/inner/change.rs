@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use oxcrypt_vfs::{RenameFlags, SetAttr, TimeChange, Timestamp};
+use oxcrypt_vfs::{ErrorKind, RenameFlags, SetAttr, TimeChange, Timestamp};
 
 use super::node::{Held, LastLink, MAX_DEPTH, children, find, find_opt, find_parent};
 use super::path::InnerPath;
@@ -104,7 +104,14 @@ fn remove(
     depth: usize,
 ) -> Result<()> {
     ctx.go_on()?;
-    let node = Held::new(fs, fs.lookup(parent.id, name).at(path)?);
+    let node = match fs.lookup(parent.id, name) {
+        Ok(entry) => Held::new(fs, entry),
+        // Only the way goes: what it leads to is reached by another one.
+        Err(e) if e.kind == ErrorKind::Loop && recursive => {
+            return fs.unlink(parent.id, name).at(path);
+        }
+        Err(e) => return Err(Failure::from(e).at(path)),
+    };
     if !node.is_dir() {
         drop(node);
         return fs.unlink(parent.id, name).at(path);
@@ -122,10 +129,8 @@ fn remove(
     fs.rmdir(parent.id, name).map_err(|e| {
         let failure = Failure::from(e).at(path);
         match e.kind {
-            oxcrypt_vfs::ErrorKind::NotEmpty if !recursive => {
-                failure.hint("-r removes what is in it as well")
-            }
-            oxcrypt_vfs::ErrorKind::NotEmpty => failure.hint(
+            ErrorKind::NotEmpty if !recursive => failure.hint("-r removes what is in it as well"),
+            ErrorKind::NotEmpty => failure.hint(
                 "something there is not part of the vault or cannot be read; `oxcrypt check` names it",
             ),
             _ => failure,

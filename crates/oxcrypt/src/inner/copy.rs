@@ -7,11 +7,11 @@ use std::sync::Arc;
 use oxcrypt_vfs::{NodeKind, SetAttr, TimeChange};
 
 use super::change::{pairs, split_paths};
-use super::node::{Held, LastLink, MAX_DEPTH, children, find, find_parent};
+use super::node::{Held, LastLink, Way, children, find, find_parent};
 use super::path::InnerPath;
 use crate::ctx::Ctx;
 use crate::exit::Exit;
-use crate::failure::{At, Failure, Result};
+use crate::failure::{At, Failure, Failures, Result};
 use crate::open::{Fs, Mode, VaultArgs, caller, open};
 
 /// Arguments of `cp`.
@@ -36,28 +36,33 @@ const STEP: u64 = 64 << 20;
 pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let vault = open(ctx, &args.vault, Mode::Write)?;
     let (sources, to) = split_paths(&args.paths)?;
-    let copier = Copier {
+    let mut copier = Copier {
         ctx,
         fs: &vault.fs,
         args,
+        way: Way::default(),
+        failures: Failures::default(),
     };
     for (from, to) in pairs(&vault.fs, &sources, &to)? {
         let node = find(&vault.fs, &from, LastLink::Keep)?;
         let (parent, name) = find_parent(&vault.fs, &to)?;
+        copier.way = Way::default();
         copier.node(&node, &from, &parent, name, &to, 0)?;
     }
-    Ok(())
+    copier.failures.end()
 }
 
 struct Copier<'a> {
     ctx: &'a Ctx,
     fs: &'a Arc<Fs>,
     args: &'a Args,
+    way: Way,
+    failures: Failures,
 }
 
 impl Copier<'_> {
     fn node(
-        &self,
+        &mut self,
         node: &Held,
         from: &InnerPath,
         parent: &Held,
@@ -97,7 +102,7 @@ impl Copier<'_> {
         reason = "both sides of one step down a tree"
     )]
     fn dir(
-        &self,
+        &mut self,
         node: &Held,
         from: &InnerPath,
         parent: &Held,
@@ -109,9 +114,7 @@ impl Copier<'_> {
         if !self.args.recursive {
             return Err(Failure::usage(format!("{from} is a directory")).hint("-r copies it"));
         }
-        if depth >= MAX_DEPTH {
-            return Err(Failure::new(Exit::Other, "too deep").at(from));
-        }
+        self.way.enter(node, from, depth)?;
         let target = match present {
             Some(present) if present.is_dir() => present,
             Some(_) => return Err(Failure::new(Exit::Other, "not a directory").at(to)),
@@ -125,9 +128,16 @@ impl Copier<'_> {
         };
         for child in children(self.fs, node.id, from)? {
             let (below, above) = (from.join(&child.name), to.join(&child.name));
-            let entry = self.fs.lookup(node.id, &child.name).at(&below)?;
-            let held = Held::new(self.fs, entry);
-            self.node(&held, &below, &target, &child.name, &above, depth + 1)?;
+            let copied = self.fs.lookup(node.id, &child.name).at(&below);
+            let copied = copied.and_then(|entry| {
+                let held = Held::new(self.fs, entry);
+                self.node(&held, &below, &target, &child.name, &above, depth + 1)
+            });
+            match copied {
+                // What is damaged stays behind; anything else is no reason to go on.
+                Err(e) if e.exit == Exit::Tampered => self.failures.tell(&self.ctx.out, &e),
+                other => other?,
+            }
         }
         self.finish(node, &target, to)
     }

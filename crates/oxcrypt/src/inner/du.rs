@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::node::walk;
 use super::path::InnerPath;
 use crate::ctx::Ctx;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failures, Result};
 use crate::open::{Mode, VaultArgs, open};
 use crate::out::{Text, human_size};
 
@@ -46,7 +46,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let vault = open(ctx, &args.vault, Mode::Read)?;
     let paths = InnerPath::parse_or_top(&args.paths);
     let layout = vault.fs.cryptor().layout();
-    let mut failure: Option<Failure> = None;
+    let mut failures = Failures::default();
     for path in paths {
         let mut sum = Sum::default();
         let mut visit = |met: super::node::Met<'_>| {
@@ -64,8 +64,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
             Ok(ControlFlow::Continue(()))
         };
         walk(&vault.fs, &path, &mut visit, &mut |e| {
-            ctx.out.warn(&e.message);
-            failure = Some(Failure::told(e.exit));
+            failures.tell(&ctx.out, &e);
         })?;
         if ctx.out.json {
             ctx.out.object(&Line {
@@ -91,5 +90,5 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         ))?;
     }
     ctx.out.flush()?;
-    failure.map_or(Ok(()), Err)
+    failures.end()
 }

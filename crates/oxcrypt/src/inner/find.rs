@@ -12,7 +12,7 @@ use super::ls::AttrLine;
 use super::node::{Met, kind_name, walk};
 use super::path::InnerPath;
 use crate::ctx::Ctx;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Failures, Result};
 use crate::open::{Mode, VaultArgs, open};
 use crate::out::Text;
 
@@ -93,7 +93,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         .transpose()?;
     let since = args.newer.map(|d| SystemTime::now() - d);
     let vault = open(ctx, &args.vault, Mode::Read)?;
-    let mut failure = None;
+    let mut failures = Failures::default();
     let mut visit = |met: Met<'_>| {
         ctx.go_on()?;
         if args.wants(&met, glob.as_ref(), since) {
@@ -109,12 +109,11 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         &InnerPath::parse(&args.path),
         &mut visit,
         &mut |e| {
-            ctx.out.warn(&e.message);
-            failure = Some(Failure::told(e.exit));
+            failures.tell(&ctx.out, &e);
         },
     )?;
     ctx.out.flush()?;
-    failure.map_or(Ok(()), Err)
+    failures.end()
 }
 
 fn matcher(glob: &str, any_case: bool) -> Result<GlobMatcher> {

@@ -7,10 +7,13 @@ use oxcrypt_vfs::{Attr, NodeKind};
 use serde::Serialize;
 
 use super::cipher;
-use super::node::{Child, Held, LastLink, children_with_attr, find, kind_name, mode_text};
+use super::node::{
+    Child, Held, LastLink, Way, children_with_attr, find, kind_name, mode_text, trouble_of,
+};
 use super::path::InnerPath;
 use crate::ctx::Ctx;
-use crate::failure::{At, Failure, Result};
+use crate::exit::Exit;
+use crate::failure::{At, Failure, Failures, Result};
 use crate::open::{Fs, Mode, VaultArgs, open};
 use crate::out::{Text, human_size, printable, rfc3339};
 
@@ -96,7 +99,7 @@ struct Lister<'a> {
     args: &'a Args,
     fs: Arc<Fs>,
     vault: Text,
-    failure: Option<Failure>,
+    failures: Failures,
     several: bool,
 }
 
@@ -108,30 +111,32 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         args,
         fs: Arc::clone(&vault.fs),
         vault: Text::from(vault.target.path.as_path()),
-        failure: None,
+        failures: Failures::default(),
         several: paths.len() > 1 || args.recursive,
     };
     for path in paths {
         if let Err(e) = lister.top(&path) {
-            lister.failed(e);
+            lister.go_on_after(e)?;
         }
     }
     ctx.out.flush()?;
-    lister.failure.map_or(Ok(()), Err)
+    lister.failures.end()
 }
 
 impl Lister<'_> {
-    /// Tells all failures but the last at once; that one ends the command.
-    fn failed(&mut self, failure: Failure) {
-        if let Some(before) = self.failure.replace(failure) {
-            self.ctx.out.failure(&before);
+    /// Tells a failure of one node or directory; only an interruption is the end.
+    fn go_on_after(&mut self, failure: Failure) -> Result<()> {
+        if failure.exit == Exit::Interrupted {
+            return Err(failure);
         }
+        self.failures.tell(&self.ctx.out, &failure);
+        Ok(())
     }
 
     fn top(&mut self, path: &InnerPath) -> Result<()> {
         let node = find(&self.fs, path, LastLink::Keep)?;
         if node.is_dir() {
-            return self.dir(&node, path, 0);
+            return self.dir(&node, path, 0, &mut Way::default());
         }
         let child = Child {
             name: path.name().unwrap_or_default().to_vec(),
@@ -141,33 +146,32 @@ impl Lister<'_> {
         self.print(&path.parent(), &[child])
     }
 
-    fn dir(&mut self, dir: &Held, path: &InnerPath, depth: usize) -> Result<()> {
+    fn dir(&mut self, dir: &Held, path: &InnerPath, depth: usize, way: &mut Way) -> Result<()> {
         self.ctx.go_on()?;
+        way.enter(dir, path, depth)?;
         let mut entries = children_with_attr(&self.fs, dir.id, path)?;
         if !self.args.all {
             entries.retain(|child| !child.name.starts_with(b"."));
         }
         if self.several && !self.ctx.out.json {
+            if depth > 0 {
+                self.ctx.out.line("")?;
+            }
             self.ctx.out.line(format!("{path}:"))?;
         }
         self.print(path, &entries)?;
-        if !self.args.recursive || depth >= super::node::MAX_DEPTH {
-            return Ok(());
-        }
-        for child in entries.iter().filter(|c| c.kind == NodeKind::Directory) {
+        for child in &entries {
             let below = path.join(&child.name);
-            if !self.ctx.out.json {
-                self.ctx.out.line("")?;
-            }
-            let found = self.fs.lookup(dir.id, &child.name).at(&below);
-            let listed = match found {
-                Ok(entry) => self.dir(&Held::new(&self.fs, entry), &below, depth + 1),
-                Err(e) => Err(e),
-            };
-            match listed {
-                Err(e) if e.exit == crate::exit::Exit::Interrupted => return Err(e),
-                Err(e) => self.failed(e),
-                Ok(()) => {}
+            if let Some(trouble) = trouble_of(&self.fs, dir, child, &below) {
+                self.go_on_after(trouble)?;
+            } else if self.args.recursive && child.kind == NodeKind::Directory {
+                let found = self.fs.lookup(dir.id, &child.name).at(&below);
+                let listed = found.and_then(|entry| {
+                    self.dir(&Held::new(&self.fs, entry), &below, depth + 1, way)
+                });
+                if let Err(e) = listed {
+                    self.go_on_after(e)?;
+                }
             }
         }
         Ok(())

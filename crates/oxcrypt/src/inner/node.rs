@@ -1,13 +1,13 @@
 //! From paths to nodes of the file system, and back to the table when they are not needed.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use oxcrypt_vfs::{Attr, Entry, NodeId, NodeKind};
+use oxcrypt_vfs::{Attr, Entry, ErrorKind, NodeId, NodeKind};
 
 use super::path::InnerPath;
-use crate::exit::Exit;
+use crate::exit::{Exit, SECOND_WAY};
 use crate::failure::{At, Failure, Result};
 use crate::open::Fs;
 
@@ -178,16 +178,59 @@ pub(crate) fn children_with_attr(
 /// Nothing is followed deeper than this: far beyond any real tree, and well within the stack.
 pub(crate) const MAX_DEPTH: usize = 512;
 
+/// The way of a walk. Every directory is walked once: in a damaged vault nodes can lead to
+/// directories above them, or several to one, and the paths have no end then.
+#[derive(Default)]
+pub(crate) struct Way {
+    seen: HashSet<u64>,
+}
+
+impl Way {
+    /// Goes into a directory, `depth` levels below the top.
+    ///
+    /// # Errors
+    /// `Tampered` where the way has been there; also for what is too deep.
+    pub(crate) fn enter(&mut self, dir: &Held, path: &InnerPath, depth: usize) -> Result<()> {
+        if !self.seen.insert(dir.attr.ino) {
+            return Err(Failure::new(Exit::Tampered, SECOND_WAY).at(path));
+        }
+        if depth > MAX_DEPTH {
+            return Err(Failure::new(Exit::Other, "too deep; not looked at").at(path));
+        }
+        Ok(())
+    }
+}
+
+/// A node in `dir` that was listed without attributes: why it cannot be used. `None` if it is gone,
+/// or well by now.
+pub(crate) fn trouble_of(
+    fs: &Arc<Fs>,
+    dir: &Held,
+    child: &Child,
+    path: &InnerPath,
+) -> Option<Failure> {
+    if child.attr.is_some() {
+        return None;
+    }
+    match fs.lookup(dir.id, &child.name) {
+        Ok(entry) => drop(Held::new(fs, entry)),
+        Err(e) if e.kind == ErrorKind::NotFound => {}
+        Err(e) => return Some(Failure::from(e).at(path)),
+    }
+    None
+}
+
 /// What a walk meets.
 pub(crate) struct Met<'a> {
     pub(crate) path: &'a InnerPath,
     pub(crate) kind: NodeKind,
+    /// Missing for a damaged node.
     pub(crate) attr: Option<Attr>,
     pub(crate) depth: usize,
 }
 
 /// Visits a node and everything below it, directories before what is in them. Errors of single
-/// directories are passed to `failed`; the walk goes on.
+/// nodes are passed to `failed`; the walk goes on.
 pub(crate) fn walk(
     fs: &Arc<Fs>,
     path: &InnerPath,
@@ -202,47 +245,57 @@ pub(crate) fn walk(
         depth: 0,
     };
     if visit(met)?.is_continue() && top.is_dir() {
-        walk_dir(fs, &top, path, 1, visit, failed)?;
+        let mut walk = Walk {
+            fs,
+            way: Way::default(),
+            visit,
+            failed,
+        };
+        walk.dir(&top, path, 1)?;
     }
     Ok(())
 }
 
-fn walk_dir(
-    fs: &Arc<Fs>,
-    dir: &Held,
-    path: &InnerPath,
-    depth: usize,
-    visit: &mut dyn FnMut(Met<'_>) -> Result<ControlFlow<()>>,
-    failed: &mut dyn FnMut(Failure),
-) -> Result<()> {
-    if depth > MAX_DEPTH {
-        failed(Failure::new(Exit::Other, "too deep; not looked at").at(path));
-        return Ok(());
-    }
-    let children = match children_with_attr(fs, dir.id, path) {
-        Ok(children) => children,
-        Err(e) => {
-            failed(e);
-            return Ok(());
-        }
-    };
-    for child in children {
-        let below = path.join(&child.name);
-        let met = Met {
-            path: &below,
-            kind: child.kind,
-            attr: child.attr,
-            depth,
+struct Walk<'a> {
+    fs: &'a Arc<Fs>,
+    way: Way,
+    visit: &'a mut dyn FnMut(Met<'_>) -> Result<ControlFlow<()>>,
+    failed: &'a mut dyn FnMut(Failure),
+}
+
+impl Walk<'_> {
+    fn dir(&mut self, dir: &Held, path: &InnerPath, depth: usize) -> Result<()> {
+        let entered = self.way.enter(dir, path, depth);
+        let children = match entered.and_then(|()| children_with_attr(self.fs, dir.id, path)) {
+            Ok(children) => children,
+            Err(e) => {
+                (self.failed)(e);
+                return Ok(());
+            }
         };
-        if visit(met)?.is_break() || child.kind != NodeKind::Directory {
-            continue;
+        for child in children {
+            let below = path.join(&child.name);
+            let met = Met {
+                path: &below,
+                kind: child.kind,
+                attr: child.attr,
+                depth,
+            };
+            let flow = (self.visit)(met)?;
+            if let Some(trouble) = trouble_of(self.fs, dir, &child, &below) {
+                (self.failed)(trouble);
+                continue;
+            }
+            if flow.is_break() || child.kind != NodeKind::Directory {
+                continue;
+            }
+            match self.fs.lookup(dir.id, &child.name).at(&below) {
+                Ok(entry) => self.dir(&Held::new(self.fs, entry), &below, depth + 1)?,
+                Err(e) => (self.failed)(e),
+            }
         }
-        match fs.lookup(dir.id, &child.name).at(&below) {
-            Ok(entry) => walk_dir(fs, &Held::new(fs, entry), &below, depth + 1, visit, failed)?,
-            Err(e) => failed(e),
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// `file`, `dir` or `symlink`.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::node::{LastLink, Met, find, walk};
 use super::path::InnerPath;
 use crate::ctx::Ctx;
-use crate::failure::{At, Failure, Result};
+use crate::failure::{At, Failures, Result};
 use crate::open::{Fs, Mode, VaultArgs, open};
 use crate::out::Text;
 
@@ -39,7 +39,7 @@ struct Line {
 
 pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let vault = open(ctx, &args.vault, Mode::Read)?;
-    let mut failure: Option<Failure> = None;
+    let mut failures = Failures::default();
     for path in &args.paths {
         let mut files = Vec::new();
         let mut visit = |met: Met<'_>| {
@@ -50,8 +50,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
             Ok(ControlFlow::Continue(()))
         };
         walk(&vault.fs, &InnerPath::parse(path), &mut visit, &mut |e| {
-            ctx.out.failure(&e);
-            failure = Some(Failure::told(e.exit));
+            failures.tell(&ctx.out, &e);
         })?;
         for file in files {
             match sum_of(ctx, &vault.fs, &file) {
@@ -69,14 +68,13 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
                 }
                 Err(e) if e.exit == crate::exit::Exit::Interrupted => return Err(e),
                 Err(e) => {
-                    ctx.out.failure(&e);
-                    failure = Some(Failure::told(e.exit));
+                    failures.tell(&ctx.out, &e);
                 }
             }
         }
     }
     ctx.out.flush()?;
-    failure.map_or(Ok(()), Err)
+    failures.end()
 }
 
 fn sum_of(ctx: &Ctx, fs: &Arc<Fs>, path: &InnerPath) -> Result<String> {

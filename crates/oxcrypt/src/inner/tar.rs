@@ -15,7 +15,7 @@ use super::node::{Held, LastLink, Met, find, walk};
 use super::path::InnerPath;
 use crate::ctx::Ctx;
 use crate::exit::Exit;
-use crate::failure::{At, Failure, Host, Result};
+use crate::failure::{At, Failure, Failures, Host, Result};
 use crate::open::{Fs, Mode, VaultArgs, caller, open};
 
 /// What to do.
@@ -93,9 +93,12 @@ fn create(ctx: &Ctx, fs: &Arc<Fs>, top: &InnerPath) -> Result<()> {
     let out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
     let mut archive = Builder::new(out);
     let skip = top.bytes().len();
-    let mut failure = None;
+    let mut failures = Failures::default();
     let mut visit = |met: Met<'_>| {
         ctx.go_on()?;
+        if met.attr.is_none() {
+            return Ok(ControlFlow::Break(()));
+        }
         let bytes = met.path.bytes();
         let name = bytes.get(skip..).unwrap_or_default();
         let name = name.strip_prefix(b"/").unwrap_or(name);
@@ -110,12 +113,11 @@ fn create(ctx: &Ctx, fs: &Arc<Fs>, top: &InnerPath) -> Result<()> {
         Ok(ControlFlow::Continue(()))
     };
     walk(fs, top, &mut visit, &mut |e| {
-        ctx.out.warn(&e.message);
-        failure = Some(Failure::told(e.exit));
+        failures.tell(&ctx.out, &e);
     })?;
     let mut out = archive.into_inner().what("standard output")?;
     out.flush().what("standard output")?;
-    failure.map_or(Ok(()), Err)
+    failures.end()
 }
 
 fn append<W: Write>(

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use oxcrypt_vfs::NodeKind;
 
-use super::node::{Held, LastLink, MAX_DEPTH, children, find};
+use super::node::{Held, LastLink, Way, children_with_attr, find, trouble_of};
 use super::path::InnerPath;
 use crate::ctx::Ctx;
-use crate::failure::{At, Result};
+use crate::failure::{At, Failures, Result};
 use crate::open::{Fs, Mode, VaultArgs, open};
 use crate::out::printable;
 
@@ -30,59 +30,78 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     let path = InnerPath::parse(&args.path);
     let top = find(&vault.fs, &path, LastLink::Follow)?;
     ctx.out.line(&path)?;
-    let mut counts = (0u64, 0u64);
+    let mut drawing = Drawing {
+        ctx,
+        fs: &vault.fs,
+        level: args.level.unwrap_or(usize::MAX),
+        way: Way::default(),
+        dirs: 0,
+        files: 0,
+        failures: Failures::default(),
+    };
     if top.is_dir() {
-        let level = args.level.unwrap_or(MAX_DEPTH).min(MAX_DEPTH);
-        draw(ctx, &vault.fs, &top, &path, "", level, &mut counts)?;
+        drawing.draw(&top, &path, "", 0)?;
     }
-    ctx.out
-        .line(format!("\n{} directories, {} files", counts.0, counts.1))?;
-    ctx.out.flush()
+    ctx.out.line(format!(
+        "\n{} directories, {} files",
+        drawing.dirs, drawing.files
+    ))?;
+    ctx.out.flush()?;
+    drawing.failures.end()
 }
 
-fn draw(
-    ctx: &Ctx,
-    fs: &Arc<Fs>,
-    dir: &Held,
-    path: &InnerPath,
-    indent: &str,
+struct Drawing<'a> {
+    ctx: &'a Ctx,
+    fs: &'a Arc<Fs>,
     level: usize,
-    counts: &mut (u64, u64),
-) -> Result<()> {
-    if level == 0 {
-        return Ok(());
-    }
-    ctx.go_on()?;
-    let all = children(fs, dir.id, path)?;
-    for (i, child) in all.iter().enumerate() {
-        let (branch, next) = if i + 1 == all.len() {
-            ("└── ", "    ")
-        } else {
-            ("├── ", "│   ")
-        };
-        let below = path.join(&child.name);
-        ctx.out
-            .line(format!("{indent}{branch}{}", printable(&child.name)))?;
-        if child.kind != NodeKind::Directory {
-            counts.1 += 1;
-            continue;
+    way: Way,
+    dirs: u64,
+    files: u64,
+    failures: Failures,
+}
+
+impl Drawing<'_> {
+    fn draw(&mut self, dir: &Held, path: &InnerPath, indent: &str, depth: usize) -> Result<()> {
+        if depth >= self.level {
+            return Ok(());
         }
-        counts.0 += 1;
-        match fs.lookup(dir.id, &child.name).at(&below) {
-            Ok(entry) => {
-                let held = Held::new(fs, entry);
-                draw(
-                    ctx,
-                    fs,
-                    &held,
-                    &below,
-                    &format!("{indent}{next}"),
-                    level - 1,
-                    counts,
-                )?;
+        self.ctx.go_on()?;
+        let entered = self.way.enter(dir, path, depth);
+        let all = match entered.and_then(|()| children_with_attr(self.fs, dir.id, path)) {
+            Ok(all) => all,
+            Err(e) => {
+                self.failures.tell(&self.ctx.out, &e);
+                return Ok(());
             }
-            Err(e) => ctx.out.warn(&e.message),
+        };
+        for (i, child) in all.iter().enumerate() {
+            let (branch, next) = if i + 1 == all.len() {
+                ("└── ", "    ")
+            } else {
+                ("├── ", "│   ")
+            };
+            let below = path.join(&child.name);
+            let name = printable(&child.name);
+            self.ctx.out.line(format!("{indent}{branch}{name}"))?;
+            match child.kind {
+                NodeKind::Directory => self.dirs += 1,
+                NodeKind::File | NodeKind::Symlink => self.files += 1,
+            }
+            if let Some(trouble) = trouble_of(self.fs, dir, child, &below) {
+                self.failures.tell(&self.ctx.out, &trouble);
+                continue;
+            }
+            if child.kind != NodeKind::Directory {
+                continue;
+            }
+            match self.fs.lookup(dir.id, &child.name).at(&below) {
+                Ok(entry) => {
+                    let held = Held::new(self.fs, entry);
+                    self.draw(&held, &below, &format!("{indent}{next}"), depth + 1)?;
+                }
+                Err(e) => self.failures.tell(&self.ctx.out, &e),
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

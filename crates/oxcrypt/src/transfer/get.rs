@@ -18,7 +18,7 @@ use super::{Options, Overwrite, partial_name, pool};
 use crate::ctx::Ctx;
 use crate::exit::Exit;
 use crate::failure::{At, Failure, Host, Result};
-use crate::inner::node::{Held, LastLink, MAX_DEPTH, children, find};
+use crate::inner::node::{Held, LastLink, Way, children, find};
 use crate::inner::path::InnerPath;
 use crate::open::{Fs, Mode, VaultArgs, open};
 
@@ -82,7 +82,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
                 Some(name) if into => to.join(OsStr::from_bytes(name)),
                 _ => to.clone(),
             };
-            get.node(node, from, target, 0, queue)
+            get.node(node, from, target, 0, &mut Way::default(), queue)
         })
     });
     get.finish_dirs();
@@ -101,6 +101,7 @@ impl Get<'_> {
         from: InnerPath,
         to: PathBuf,
         depth: usize,
+        way: &mut Way,
         queue: &SyncSender<Job>,
     ) -> Result<()> {
         self.ctx.go_on()?;
@@ -121,10 +122,7 @@ impl Get<'_> {
             NodeKind::Directory if !self.args.options.recursive => {
                 told(Failure::usage(format!("{from} is a directory; -r gets it")));
             }
-            NodeKind::Directory if depth > MAX_DEPTH => {
-                told(Failure::new(Exit::Other, "too deep").at(&from));
-            }
-            NodeKind::Directory => match self.dir(&node, &from, &to, depth, queue) {
+            NodeKind::Directory => match self.dir(&node, &from, &to, depth, way, queue) {
                 Err(e) if e.exit == Exit::Interrupted => return Err(e),
                 Err(e) => told(e),
                 Ok(()) => {}
@@ -139,8 +137,10 @@ impl Get<'_> {
         from: &InnerPath,
         to: &Path,
         depth: usize,
+        way: &mut Way,
         queue: &SyncSender<Job>,
     ) -> Result<()> {
+        way.enter(node, from, depth)?;
         if self.args.options.dry_run {
             self.report
                 .would(&from.bytes(), to.as_os_str().as_bytes(), None)?;
@@ -154,7 +154,8 @@ impl Get<'_> {
             let target = to.join(OsStr::from_bytes(&child.name));
             match self.fs.lookup(node.id, &child.name).at(&below) {
                 Ok(entry) => {
-                    self.node(Held::new(&self.fs, entry), below, target, depth + 1, queue)?;
+                    let node = Held::new(&self.fs, entry);
+                    self.node(node, below, target, depth + 1, way, queue)?;
                 }
                 Err(e) => self
                     .report

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::ctx::Ctx;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Failures, Result};
 use crate::out::{Text, printable};
 
 #[derive(Default)]
@@ -16,7 +16,7 @@ struct Sums {
     bytes: u64,
     passed_over: u64,
     failed: u64,
-    first: Option<Exit>,
+    failures: Failures,
 }
 
 /// The report of one transfer, shared by its workers.
@@ -99,7 +99,7 @@ impl<'a> Report<'a> {
     pub(super) fn failed(&self, from: &[u8], to: &[u8], failure: &Failure) {
         let mut sums = self.sums();
         sums.failed += 1;
-        sums.first.get_or_insert(failure.exit);
+        sums.failures.note(failure.exit);
         drop(sums);
         if self.ctx.out.json {
             let _ = self.tell("failed", from, to, None, Some(&failure.message));
@@ -161,6 +161,6 @@ impl<'a> Report<'a> {
         if self.ctx.is_interrupted() {
             return Err(Failure::interrupted().hint("run it again with --resume to go on"));
         }
-        sums.first.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+        sums.failures.end()
     }
 }
