@@ -119,14 +119,26 @@ pub enum ConfigError {
     #[error("the vault configuration does not belong to this key or was changed")]
     Signature,
     /// Authentic, but of another format; `None` when it names none.
-    #[error("the vault has a format other than 8")]
+    #[error("{}", claim("format", .0.map(|format| format.to_string())))]
     Format(Option<i64>),
     /// Authentic, but with a cipher combination unknown here; `None` when it names none.
-    #[error("the vault uses an unknown cipher combination")]
+    #[error("{}", claim("cipher combination", .0.clone()))]
     Combo(Option<String>),
     /// Authentic, but the shortening threshold is missing, below 1 or above 10,240.
-    #[error("the vault has no valid shortening threshold")]
+    #[error("{}", claim("shortening threshold", .0.map(|threshold| threshold.to_string())))]
     Threshold(Option<i64>),
+}
+
+/// What is wrong with a claim: not there, or of a value that means nothing here.
+fn claim(what: &str, value: Option<String>) -> String {
+    match value {
+        // Whoever wrote the file chose the text.
+        Some(value) => format!(
+            "the vault configuration names the {what} {:?}, which is unknown here",
+            value.chars().take(40).collect::<String>()
+        ),
+        None => format!("the vault configuration names no {what}"),
+    }
 }
 
 /// Where the master key comes from.

@@ -2,10 +2,10 @@
 
 use oxcrypt_core::{ConfigError, MasterKeyFile, MasterKeyFileError, UnverifiedVaultConfig};
 use oxcrypt_core::{KeySource, VERSION_IN_CONFIG};
-use oxcrypt_store::{Kind, Store, StoreErrorKind};
+use oxcrypt_store::{Kind, Store, StoreError, StoreErrorKind};
 
 use crate::backup::MAX_KEY_FILE_LEN;
-use crate::error::VaultError;
+use crate::error::{VaultError, not_a_file};
 use crate::layout::{CONFIG_FILE, DATA_DIR, MASTERKEY_FILE};
 
 /// What a directory seems to be. Nothing of this is authenticated.
@@ -22,6 +22,8 @@ pub enum Detected {
     },
     /// A vault of a newer format.
     Newer {
+        /// The file that says so.
+        file: &'static str,
         /// Its format.
         version: i64,
     },
@@ -36,6 +38,13 @@ pub enum Detected {
 pub enum Damage {
     /// `d` is missing.
     DataMissing,
+    /// Something of another kind stands in the place of `d` or a key file.
+    WrongKind {
+        /// In whose place.
+        path: &'static str,
+        /// The error that tells what it is.
+        error: Box<VaultError>,
+    },
     /// `vault.cryptomator` is missing.
     ConfigMissing,
     /// `vault.cryptomator` is broken.
@@ -53,11 +62,15 @@ impl Detected {
         Some(match self {
             Self::Vault => return None,
             Self::Hub => VaultError::config(ConfigError::Hub),
-            Self::Legacy { version } => VaultError::Legacy { version: *version },
-            Self::Newer { version } => VaultError::config(ConfigError::Format(Some(*version))),
+            Self::Legacy { version } => legacy(*version),
+            Self::Newer { file, version } => VaultError::TooNew {
+                file,
+                version: *version,
+            },
             Self::Unrelated => VaultError::NotAVault,
             Self::Damaged(damage) => match damage {
                 Damage::DataMissing => VaultError::DataMissing,
+                Damage::WrongKind { error, .. } => (**error).clone(),
                 Damage::ConfigMissing => VaultError::ConfigMissing,
                 Damage::Config(error) => VaultError::config(error.clone()),
                 Damage::MasterKeyMissing => VaultError::MasterKeyMissing {
@@ -79,20 +92,39 @@ impl Detected {
 pub fn detect<S: Store>(store: &S) -> Result<Detected, VaultError> {
     let config = read(store, CONFIG_FILE)?;
     let masterkey = read(store, MASTERKEY_FILE)?;
-    let has_data = match store.stat(&store.root(), DATA_DIR) {
-        Ok(stat) => stat.kind == Kind::Dir,
-        Err(error) if error.is_not_found() => false,
+    let (has_data, wrong_data) = match store.stat(&store.root(), DATA_DIR) {
+        Ok(stat) if stat.kind == Kind::Dir => (true, None),
+        Ok(stat) => (false, Some(VaultError::no_directory("d", Some(stat.kind)))),
+        Err(error) if error.is_not_found() => (false, None),
         Err(error) => return Err(VaultError::store("d")(error)),
     };
     let damaged = |damage| Ok(Detected::Damaged(damage));
     match (has_data, config, masterkey) {
         (false, Contents::Missing, _) => Ok(Detected::Unrelated),
-        (false, ..) => damaged(Damage::DataMissing),
+        (false, ..) => damaged(wrong_data.map_or(Damage::DataMissing, |error| {
+            let path = "d";
+            let error = Box::new(error);
+            Damage::WrongKind { path, error }
+        })),
         (true, Contents::Missing, Contents::Missing) => Ok(Detected::Unrelated),
         (true, Contents::Missing, masterkey) => Ok(by_masterkey(masterkey)),
+        (true, Contents::NotAFile(error), _) => damaged(wrong_file(CONFIG_FILE, error)),
         (true, Contents::TooLong, _) => damaged(Damage::Config(ConfigError::TooLong)),
         (true, Contents::Bytes(config), masterkey) => Ok(by_config(&config, masterkey)),
     }
+}
+
+/// The error for a format that can be read only after a migration, or not at all.
+pub(crate) fn legacy(version: u32) -> VaultError {
+    match version {
+        5.. => VaultError::Legacy { version },
+        _ => VaultError::TooOld { version },
+    }
+}
+
+fn wrong_file(path: &'static str, error: StoreError) -> Damage {
+    let error = Box::new(VaultError::file(path)(error));
+    Damage::WrongKind { path, error }
 }
 
 fn by_config(config: &[u8], masterkey: Contents) -> Detected {
@@ -101,14 +133,17 @@ fn by_config(config: &[u8], masterkey: Contents) -> Detected {
         Err(error) => return Detected::Damaged(Damage::Config(error)),
     };
     match config.alleged_format() {
-        None => return Detected::Damaged(Damage::Config(ConfigError::Format(None))),
         Some(8) => {}
-        Some(version) => {
-            return match u32::try_from(version) {
-                Ok(old) if old < 8 => Detected::Legacy { version: old },
-                _ => Detected::Newer { version },
+        Some(old @ 1..8) => {
+            return Detected::Legacy {
+                version: old as u32,
             };
         }
+        Some(version @ 9..) => {
+            let file = CONFIG_FILE;
+            return Detected::Newer { file, version };
+        }
+        none => return Detected::Damaged(Damage::Config(ConfigError::Format(none))),
     }
     match config.key_source() {
         Err(ConfigError::Hub) => return Detected::Hub,
@@ -130,6 +165,7 @@ fn by_masterkey(masterkey: Contents) -> Detected {
             version: file.version(),
         },
         Ok(file) => Detected::Newer {
+            file: MASTERKEY_FILE,
             version: file.version().into(),
         },
         Err(damage) => Detected::Damaged(damage),
@@ -139,6 +175,7 @@ fn by_masterkey(masterkey: Contents) -> Detected {
 fn parse_masterkey(masterkey: Contents) -> Result<MasterKeyFile, Damage> {
     match masterkey {
         Contents::Missing => Err(Damage::MasterKeyMissing),
+        Contents::NotAFile(error) => Err(wrong_file(MASTERKEY_FILE, error)),
         Contents::TooLong => Err(Damage::MasterKey(MasterKeyFileError::TooLong)),
         Contents::Bytes(bytes) => MasterKeyFile::parse(&bytes).map_err(Damage::MasterKey),
     }
@@ -146,6 +183,7 @@ fn parse_masterkey(masterkey: Contents) -> Result<MasterKeyFile, Damage> {
 
 enum Contents {
     Missing,
+    NotAFile(StoreError),
     TooLong,
     Bytes(Vec<u8>),
 }
@@ -155,10 +193,8 @@ fn read<S: Store>(store: &S, name: &str) -> Result<Contents, VaultError> {
         Ok(bytes) => Ok(Contents::Bytes(bytes)),
         Err(error) => match error.kind {
             StoreErrorKind::TooLarge => Ok(Contents::TooLong),
-            StoreErrorKind::NotFound
-            | StoreErrorKind::IsDirectory
-            | StoreErrorKind::NotRegular
-            | StoreErrorKind::Loop => Ok(Contents::Missing),
+            StoreErrorKind::NotFound => Ok(Contents::Missing),
+            kind if not_a_file(kind).is_some() => Ok(Contents::NotAFile(error)),
             _ => Err(VaultError::store(name)(error)),
         },
     }

@@ -2,7 +2,7 @@
 //! it, and what to do.
 
 use oxcrypt_core::{ConfigError, MasterKeyFileError};
-use oxcrypt_store::{StoreError, StoreErrorKind};
+use oxcrypt_store::{Kind, StoreError, StoreErrorKind};
 
 /// A failed operation on a whole vault.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -42,6 +42,16 @@ pub enum VaultError {
         /// Why.
         error: MasterKeyFileError,
     },
+    /// Something of another kind stands where a file or directory of the vault belongs.
+    #[error("{path} is {is} where {wanted} belongs; move it away, then restore what was there")]
+    WrongKind {
+        /// Where.
+        path: String,
+        /// What is there.
+        is: &'static str,
+        /// What should be there.
+        wanted: &'static str,
+    },
     /// The passphrase does not fit. Says nothing else, on purpose.
     #[error("wrong passphrase")]
     WrongPassphrase,
@@ -69,6 +79,14 @@ pub enum VaultError {
     Legacy {
         /// Its format.
         version: u32,
+    },
+    /// A format that is not known yet.
+    #[error("{file}: the vault has format {version}; use a program version that knows this format")]
+    TooNew {
+        /// The file that says so.
+        file: &'static str,
+        /// Its format.
+        version: i64,
     },
     /// A format older than any that can be converted.
     #[error(
@@ -154,6 +172,47 @@ impl VaultError {
     pub(crate) fn config(error: ConfigError) -> Self {
         Self::Config { error }
     }
+
+    /// As [`VaultError::store`] for a small file of the vault that could not be read: what is
+    /// there but no file is told apart from what failed.
+    pub(crate) fn file(path: impl Into<String>) -> impl FnOnce(StoreError) -> Self {
+        let path = path.into();
+        move |error| match not_a_file(error.kind) {
+            Some(is) => Self::WrongKind {
+                path,
+                is,
+                wanted: "a file",
+            },
+            None => Self::Store { path, error },
+        }
+    }
+
+    /// What stands where the directory `path` belongs.
+    pub(crate) fn no_directory(path: impl Into<String>, kind: Option<Kind>) -> Self {
+        Self::WrongKind {
+            path: path.into(),
+            is: match kind {
+                Some(Kind::File) => "a file",
+                Some(Kind::Symlink) => LINK,
+                Some(Kind::Other) => SPECIAL,
+                Some(Kind::Dir) | None => "something else",
+            },
+            wanted: "a directory",
+        }
+    }
+}
+
+const LINK: &str = "a symbolic link, which is never followed,";
+const SPECIAL: &str = "a pipe, socket or device";
+
+/// What is there, if reading a file failed because it is none.
+pub(crate) fn not_a_file(kind: StoreErrorKind) -> Option<&'static str> {
+    match kind {
+        StoreErrorKind::IsDirectory => Some("a directory"),
+        StoreErrorKind::Loop => Some(LINK),
+        StoreErrorKind::NotRegular => Some(SPECIAL),
+        _ => None,
+    }
 }
 
 fn config_hint(error: &ConfigError) -> &'static str {
@@ -171,9 +230,9 @@ fn config_hint(error: &ConfigError) -> &'static str {
         ConfigError::Signature => {
             "restore it from vault.cryptomator.*.bkup, or look whether files of two vaults were mixed"
         }
-        ConfigError::Format(_) => "use a program version that knows this format",
-        ConfigError::Combo(_) => "use a program version that knows this cipher",
-        ConfigError::Threshold(_) => {
+        ConfigError::Format(Some(9..)) => "use a program version that knows this format",
+        ConfigError::Combo(Some(_)) => "use a program version that knows this cipher",
+        ConfigError::Format(_) | ConfigError::Combo(None) | ConfigError::Threshold(_) => {
             "restore it from vault.cryptomator.*.bkup, or rebuild it with `oxcrypt recover`"
         }
     }

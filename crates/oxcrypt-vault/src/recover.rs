@@ -64,7 +64,7 @@ fn keep_existing<S: Store>(store: &S, name: &str) -> Result<(), VaultError> {
                 .rename(&root, name.as_bytes(), &root, aside.as_bytes(), mode)
                 .map_err(VaultError::store(name))
         }
-        Err(error) => Err(VaultError::store(name)(error)),
+        Err(error) => Err(VaultError::file(name)(error)),
     }
 }
 
@@ -155,7 +155,7 @@ fn present_config<S: Store>(store: &S, key: &MasterKey) -> Result<Present, Vault
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return Ok(Present::Missing),
         Err(error) if error.kind == StoreErrorKind::TooLarge => return Ok(Present::Broken),
-        Err(error) => return Err(VaultError::store(CONFIG_FILE)(error)),
+        Err(error) => return Err(VaultError::file(CONFIG_FILE)(error)),
     };
     let Ok(config) = UnverifiedVaultConfig::parse(&bytes) else {
         return Ok(Present::Broken);

@@ -9,7 +9,7 @@ use oxcrypt_core::{
 use oxcrypt_store::{Kind, Store, StoreError, StoreErrorKind};
 
 use crate::backup::{KeptCopy, MAX_KEY_FILE_LEN, keep_copy};
-use crate::detect::{Detected, detect};
+use crate::detect::{Detected, detect, legacy};
 use crate::error::VaultError;
 use crate::layout::{CONFIG_FILE, ContentPath, DATA_DIR};
 
@@ -178,7 +178,7 @@ fn backup_warning(name: &str, kept: Result<KeptCopy, StoreError>) -> Option<Stri
 fn require_root<S: Store>(store: &S, cryptor: &Cryptor) -> Result<(), VaultError> {
     match store.stat(&store.root(), DATA_DIR) {
         Ok(stat) if stat.kind == Kind::Dir => {}
-        Ok(_) => return Err(VaultError::DataMissing),
+        Ok(stat) => return Err(VaultError::no_directory("d", Some(stat.kind))),
         Err(error) if error.is_not_found() => return Err(VaultError::DataMissing),
         Err(error) => return Err(VaultError::store("d")(error)),
     }
@@ -186,10 +186,11 @@ fn require_root<S: Store>(store: &S, cryptor: &Cryptor) -> Result<(), VaultError
     match root.open(store) {
         Ok(_) => Ok(()),
         Err(error) => match error.kind {
-            StoreErrorKind::NotFound | StoreErrorKind::NotDirectory | StoreErrorKind::Loop => {
-                Err(VaultError::RootMissing {
-                    path: root.to_string(),
-                })
+            StoreErrorKind::NotFound => Err(VaultError::RootMissing {
+                path: root.to_string(),
+            }),
+            StoreErrorKind::NotDirectory | StoreErrorKind::Loop => {
+                Err(VaultError::no_directory(root.to_string(), None))
             }
             _ => Err(VaultError::store(root.to_string())(error)),
         },
@@ -207,7 +208,7 @@ fn read_config<S: Store>(store: &S) -> Result<(Vec<u8>, UnverifiedVaultConfig), 
                     other => other.refusal().unwrap_or(VaultError::ConfigMissing),
                 },
                 StoreErrorKind::TooLarge => VaultError::config(ConfigError::TooLong),
-                _ => VaultError::store(CONFIG_FILE)(error),
+                _ => VaultError::file(CONFIG_FILE)(error),
             });
         }
     };
@@ -215,9 +216,7 @@ fn read_config<S: Store>(store: &S) -> Result<(Vec<u8>, UnverifiedVaultConfig), 
     // The format decides what the rest means; a wrong one shall not look like a wrong passphrase.
     match config.alleged_format() {
         Some(8) => Ok((bytes, config)),
-        Some(old @ 0..8) => Err(VaultError::Legacy {
-            version: old as u32,
-        }),
+        Some(old @ 1..8) => Err(legacy(old as u32)),
         other => Err(VaultError::config(ConfigError::Format(other))),
     }
 }
@@ -238,7 +237,7 @@ pub(crate) fn read_key_file<S: Store>(
                     file: name.to_owned(),
                 },
                 StoreErrorKind::TooLarge => refused(MasterKeyFileError::TooLong),
-                _ => VaultError::store(name)(error),
+                _ => VaultError::file(name)(error),
             });
         }
     };

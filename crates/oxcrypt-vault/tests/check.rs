@@ -557,3 +557,284 @@ fn a_directory_below_itself_is_found_and_brought_back() {
             .all(|(content, count)| payloads(&vault)[content] >= *count)
     );
 }
+
+/// A directory of a sample vault: its path, its node, its id and its content directory.
+fn dirs_of(vault: &Vault) -> Vec<(String, std::path::PathBuf, String, std::path::PathBuf)> {
+    let entries = vault.manifest["entries"].as_array().unwrap();
+    let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    entries
+        .iter()
+        .filter(|entry| entry["type"] == "dir" && entry["path"] != "/")
+        .map(|entry| {
+            let node = vault.path.join(text(entry, "ciphertextPath"));
+            let content = vault.path.join(text(entry, "contentDir"));
+            (text(entry, "path"), node, text(entry, "dirId"), content)
+        })
+        .collect()
+}
+
+#[test]
+fn a_directory_inside_itself_is_told_and_the_second_way_goes() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let dirs = dirs_of(&vault);
+    let deep: Vec<_> = dirs
+        .iter()
+        .filter(|dir| dir.0.starts_with("/deep-rilep"))
+        .collect();
+    // The third level leads back to the first; what was below is lost, and found as an orphan.
+    let (top, back) = (deep[0], deep[3]);
+    std::fs::write(back.1.join("dir.c9r"), &top.2).unwrap();
+    let data = payloads(&vault);
+    let (findings, _) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    assert_eq!(
+        codes(&findings),
+        [Code::Collision, Code::OrphanContentDir],
+        "{findings:#?}"
+    );
+    let told = findings.iter().find(|f| f.code == Code::Collision).unwrap();
+    assert!(told.detail.contains("inside itself"), "{told:?}");
+    assert!(
+        vault.path.join(&told.cipher_path) == back.1.join("dir.c9r"),
+        "the way from the root is not the second one: {told:?}"
+    );
+    assert_eq!(fix_everything(&vault, &cryptor), [""; 0]);
+    let (findings, summary) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    assert!(summary.is_good(), "{findings:#?}");
+    let after = payloads(&vault);
+    let lost: Vec<_> = data
+        .iter()
+        .filter(|(content, count)| after.get(*content).is_none_or(|have| have < count))
+        .collect();
+    assert_eq!(lost.len(), 1, "only the second way");
+    assert_eq!(lost[0].0, top.2.as_bytes());
+    if let Some(verdict) = official_health(&vault.path, vault.password()) {
+        assert!(verdict.good, "{}", verdict.report);
+    }
+}
+
+#[test]
+fn a_second_way_is_removed_only_while_the_other_stands() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let dirs = dirs_of(&vault);
+    let (top, below) = (&dirs[1], &dirs[2]);
+    assert!(below.0.starts_with(&top.0));
+    std::fs::write(below.1.join("dir.c9r"), &top.2).unwrap();
+    let fix = run(&vault)
+        .into_iter()
+        .find_map(|finding| {
+            finding
+                .fix
+                .filter(|fix| fix.as_str() == "remove_second_way")
+        })
+        .unwrap();
+    let store = LocalStore::open(&vault.path).unwrap();
+    std::fs::write(top.1.join("dir.c9r"), "another").unwrap();
+    repair(&store, &cryptor, &fix).unwrap_err();
+    assert!(below.1.join("dir.c9r").exists());
+    std::fs::write(top.1.join("dir.c9r"), &top.2).unwrap();
+    std::fs::write(below.1.join("notes.txt"), "mine").unwrap();
+    repair(&store, &cryptor, &fix).unwrap_err();
+    assert!(below.1.join("notes.txt").exists());
+}
+
+/// Some node of a sample vault that is a plain file.
+fn plain_file(vault: &Vault) -> std::path::PathBuf {
+    let entries = vault.manifest["entries"].as_array().unwrap();
+    let entry = entries
+        .iter()
+        .find(|e| {
+            let path = e["ciphertextPath"].as_str().unwrap_or_default();
+            e["type"] == "file" && path.ends_with(".c9r")
+        })
+        .unwrap();
+    vault.path.join(entry["ciphertextPath"].as_str().unwrap())
+}
+
+#[test]
+fn what_no_reader_takes_for_a_file_is_damage() {
+    for kind in ["link", "pipe"] {
+        let vault = vaults::v8("v8_gcm");
+        let file = plain_file(&vault);
+        std::fs::remove_file(&file).unwrap();
+        if kind == "link" {
+            std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();
+        } else {
+            let made = std::process::Command::new("mkfifo").arg(&file).status();
+            assert!(made.unwrap().success());
+        }
+        let findings = run(&vault);
+        assert_eq!(codes(&findings), [Code::UnknownType], "{findings:#?}");
+        assert!(findings[0].detail.contains(kind), "{findings:#?}");
+        assert!(findings[0].path.is_some(), "{findings:#?}");
+    }
+}
+
+#[test]
+fn a_node_with_an_undecodable_name_is_damage_and_brought_back() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let file = plain_file(&vault);
+    std::fs::rename(&file, file.with_file_name("cut-off.c9r")).unwrap();
+    // A conflict copy of the copy of an id is none.
+    let dirid = file.with_file_name("dirid.c9r");
+    std::fs::copy(&dirid, file.with_file_name("dirid (1).c9r")).unwrap();
+    let findings = run(&vault);
+    assert_eq!(
+        codes(&findings),
+        [Code::NameAuth, Code::ForeignFile],
+        "{findings:#?}"
+    );
+    let data = payloads(&vault);
+    assert_eq!(fix_everything(&vault, &cryptor), [""; 0]);
+    assert_eq!(
+        payloads(&vault).len(),
+        data.len() + 1,
+        "and LOST+FOUND's id"
+    );
+    let (findings, summary) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    assert!(summary.is_good(), "{findings:#?}");
+}
+
+#[test]
+fn forged_lengths_cost_no_time() {
+    let vault = vaults::v8("v8_gcm");
+    let entries = vault.manifest["entries"].as_array().unwrap();
+    let link = entries
+        .iter()
+        .find(|e| e["type"] == "symlink" && e["path"] != "/")
+        .unwrap();
+    let link = vault.path.join(link["ciphertextPath"].as_str().unwrap());
+    let cryptor = cryptor_of(&vault);
+    let start = std::time::Instant::now();
+    for file in [plain_file(&vault), link.join("symlink.c9r")] {
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_len(1 << 43).unwrap();
+    }
+    for content in [false, true] {
+        let options = CheckOptions {
+            content,
+            ..CheckOptions::default()
+        };
+        let (findings, summary) = run_with(&vault.path, &cryptor, &options);
+        let links = findings.iter().filter(|f| f.code == Code::LinkTarget);
+        assert_eq!(links.count(), 1, "{findings:#?}");
+        let chunks = findings.iter().filter(|f| f.code == Code::ChunkAuth);
+        assert_eq!(chunks.count() > 0, content, "{findings:#?}");
+        assert!(summary.progress.bytes < 1 << 30);
+    }
+    assert!(start.elapsed() < std::time::Duration::from_mins(2));
+}
+
+#[test]
+fn damage_behind_damage_is_still_told() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let entries = vault.manifest["entries"].as_array().unwrap();
+    let big = entries
+        .iter()
+        .filter(|e| e["type"] == "file")
+        .max_by_key(|e| e["ciphertextSize"].as_u64())
+        .unwrap();
+    let file = vault.path.join(big["ciphertextPath"].as_str().unwrap());
+    let mut bytes = std::fs::read(&file).unwrap();
+    let (header, chunk) = (68, 32_796);
+    let chunks = (bytes.len() - header).div_ceil(chunk);
+    assert!(chunks >= 3);
+    let bad = [0, chunks - 1];
+    for index in bad {
+        bytes[header + index * chunk + 20] ^= 1;
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let (findings, _) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    let told: Vec<_> = findings.iter().filter_map(|f| f.chunk).collect();
+    assert_eq!(told, bad.map(|index| index as u64), "{findings:#?}");
+}
+
+#[test]
+fn an_emptied_directory_is_more_than_a_remark() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let (_, _, _, content) = dirs_of(&vault)
+        .into_iter()
+        .find(|dir| dir.0.starts_with("/empty"))
+        .unwrap();
+    std::fs::remove_file(content.join("dirid.c9r")).unwrap();
+    assert_eq!(std::fs::read_dir(&content).unwrap().count(), 0);
+    let (findings, summary) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    assert_eq!(
+        codes(&findings),
+        [Code::MissingDirIdBackup, Code::Emptied],
+        "{findings:#?}"
+    );
+    assert!(!summary.is_good());
+    assert_eq!(fix_everything(&vault, &cryptor), [""; 0]);
+    let (findings, _) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+    assert_eq!(codes(&findings), []);
+}
+
+#[test]
+fn what_interrupted_work_left_is_named_and_goes_only_without_content() {
+    let vault = vaults::v8("v8_gcm");
+    let cryptor = cryptor_of(&vault);
+    let root = vault
+        .path
+        .join(vault.manifest["rootContentDir"].as_str().unwrap());
+    let file = plain_file(&vault);
+    let content = std::fs::read(&file).unwrap();
+    let leftover = |number: u32, parts: &[(&str, &[u8])]| {
+        let dir = root.join(format!(".oxcrypt-{number:016x}"));
+        std::fs::create_dir(&dir).unwrap();
+        for (name, bytes) in parts {
+            std::fs::write(dir.join(name), bytes).unwrap();
+        }
+        dir
+    };
+    let gone = [
+        leftover(1, &[]),
+        leftover(2, &[("name.c9s", b"x"), ("name.c9s.new", b"y")]),
+        leftover(3, &[("dir.c9r", b"an id that leads nowhere")]),
+        leftover(4, &[("symlink.c9r", &content)]),
+        leftover(5, &[("contents.c9r", b"")]),
+    ];
+    // A second name of a file, in the middle of a rename.
+    let linked = leftover(6, &[]);
+    std::fs::hard_link(&file, linked.join("contents.c9r")).unwrap();
+    // A removed or moved file with its name, and one without.
+    let id = DirId::ROOT;
+    let long = "long ".repeat(40);
+    let name = CleartextName::from_text(&long).unwrap();
+    let sealed = cryptor.seal_name(&cryptor.dir_names(&id), &name);
+    let named = leftover(
+        7,
+        &[("contents.c9r", &content), ("name.c9s", sealed.full())],
+    );
+    let bare = root.join(".oxcrypt-0000000000000008");
+    std::fs::write(&bare, &content).unwrap();
+    // Not ours.
+    let foreign = leftover(9, &[("contents.c9r", b""), ("notes.txt", b"mine")]);
+    let alike = root.join(".oxcrypt-notes");
+    std::fs::create_dir(&alike).unwrap();
+
+    let findings = run(&vault);
+    let mut expect = vec![Code::Leftover; 6];
+    expect.extend([Code::LeftoverData; 2]);
+    expect.extend([Code::ForeignFile; 2]);
+    assert_eq!(codes(&findings), expect, "{findings:#?}");
+    assert_eq!(fix_everything(&vault, &cryptor), [""; 0]);
+    for path in gone.iter().chain([&linked, &named, &bare]) {
+        assert!(!path.exists(), "{}", path.display());
+    }
+    assert!(foreign.join("notes.txt").exists() && alike.exists());
+    assert_eq!(
+        payloads(&vault)[&content],
+        3,
+        "the file itself, and what the two leftovers held"
+    );
+    let findings = run(&vault);
+    assert_eq!(codes(&findings), [Code::ForeignFile; 2], "{findings:#?}");
+    if let Some(verdict) = official_health(&vault.path, vault.password()) {
+        assert!(verdict.good, "{}", verdict.report);
+    }
+}

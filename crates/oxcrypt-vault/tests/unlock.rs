@@ -445,7 +445,10 @@ fn other_directories_are_told_apart() {
     let newer = vaults::corrupt("config_format_9");
     assert_eq!(
         detect(&*store(&newer)).unwrap(),
-        Detected::Newer { version: 9 }
+        Detected::Newer {
+            file: "vault.cryptomator",
+            version: 9
+        }
     );
     let broken = vaults::corrupt("masterkey_huge_cost");
     assert!(matches!(

@@ -92,7 +92,7 @@ impl Exit {
             | VaultError::ForeignRecoveryKey
             | VaultError::CipherUnknown => Self::WrongKey,
             VaultError::Config { error } => match error {
-                ConfigError::Hub | ConfigError::Format(Some(_)) | ConfigError::Combo(Some(_)) => {
+                ConfigError::Hub | ConfigError::Format(Some(9..)) | ConfigError::Combo(Some(_)) => {
                     Self::Unsupported
                 }
                 _ => Self::NotAVault,
@@ -102,10 +102,13 @@ impl Exit {
             | VaultError::MasterKeyMissing { .. }
             | VaultError::MasterKey { .. }
             | VaultError::DataMissing
+            | VaultError::WrongKind { .. }
             | VaultError::RootMissing { .. }
             | VaultError::NoBackup { .. } => Self::NotAVault,
             VaultError::VersionMac { .. } => Self::Tampered,
-            VaultError::Legacy { .. } | VaultError::TooOld { .. } => Self::Unsupported,
+            VaultError::Legacy { .. } | VaultError::TooOld { .. } | VaultError::TooNew { .. } => {
+                Self::Unsupported
+            }
             VaultError::Threshold { .. }
             | VaultError::Cost { .. }
             | VaultError::ThresholdContradicted { .. } => Self::Usage,

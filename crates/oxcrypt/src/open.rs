@@ -5,7 +5,8 @@ use std::sync::Arc;
 use oxcrypt_core::{Cryptor, MasterKey};
 use oxcrypt_store::LocalStore;
 use oxcrypt_vault::{
-    Backups, OpenKey, Unlocked, VaultError, open_key, open_with_key, unlock, unlock_with_key,
+    Backups, CONFIG_FILE, OpenKey, Unlocked, VaultError, open_key, open_with_key, unlock,
+    unlock_with_key,
 };
 use oxcrypt_vfs::{
     Caller, Durability, EventSink, JournalOptions, LogEvents, Replayed, VaultFs, VfsOptions, claim,
@@ -218,6 +219,7 @@ fn refuse_early(store: &LocalStore) -> Result<()> {
             | VaultError::MasterKey { .. }
             | VaultError::DataMissing,
         ) => Ok(()),
+        Some(VaultError::WrongKind { path, .. }) if path != CONFIG_FILE => Ok(()),
         Some(error) => Err(error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! Each exit code, with the message that belongs to it. Code 6, 9 and 16 need a mount: `mount.rs`.
+//! Each exit code, with the message that belongs to it. Code 6, 9 and 16 need a mount: `mounts.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -223,6 +223,44 @@ fn no_space_is_13() {
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     let _ = std::process::Command::new("umount").arg(&small).status();
+    result.unwrap();
+}
+
+#[test]
+fn read_only_is_14() {
+    let ox = Ox::new();
+    ox.vault();
+    let mount = |options: &str| {
+        std::process::Command::new("mount")
+            .args(["-o", options])
+            .args([ox.path("v"), ox.path("v")])
+            .output()
+            .is_ok_and(|done| done.status.success())
+    };
+    if !mount("bind") {
+        eprintln!("skipped: nothing can be mounted here");
+        return;
+    }
+    let run = || {
+        assert!(mount("remount,bind,ro"));
+        for command in [
+            "mkdir v new",
+            "put v hello.txt /new",
+            "rm v /docs/hello.txt",
+        ] {
+            ox.run(&format!("{command} {PW}")).failed(14, "read-only");
+        }
+        ox.run(&format!("passwd v {PW} --new-password-file pw"))
+            .failed(14, "read-only");
+        // Reading needs no writing.
+        let read = ox.run(&format!("cat v /docs/hello.txt {PW}")).good();
+        assert_eq!(read.out, "hello\n");
+        ox.run(&format!("check v {PW}")).good();
+    };
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    let _ = std::process::Command::new("umount")
+        .arg(ox.path("v"))
+        .status();
     result.unwrap();
 }
 

@@ -6,6 +6,7 @@ use oxcrypt_core::{
 };
 use oxcrypt_store::{Kind, RenameMode, Store, StoreError, StoreErrorKind, durable};
 
+use super::leftover::is_leftover;
 use super::survey::{Entry, entries};
 use crate::create::make_content_dir;
 use crate::dir_id_backup;
@@ -221,6 +222,11 @@ pub(super) fn loose_file<S: Store>(
     store.sync_dir(&holder)
 }
 
+/// Whether a node's name is in a file in it.
+fn holds_its_name(entry: &Entry) -> bool {
+    entry.name.ends_with(b".c9s") || is_leftover(&entry.name)
+}
+
 fn random_tag() -> String {
     let mut bytes = [0; 4];
     with_rng(|rng| rng.fill(&mut bytes));
@@ -242,7 +248,7 @@ impl<S: Store> Mover<'_, S> {
     /// The cleartext name of a node by the directory it was in.
     fn name_of(&self, dir: &S::Dir, entry: &Entry, names: &DirNames) -> Option<String> {
         let mut buf = NameBuf::new();
-        if !entry.name.ends_with(b".c9s") {
+        if !holds_its_name(entry) {
             return self
                 .cryptor
                 .open_name(names, &entry.name, &mut buf)
@@ -292,7 +298,7 @@ impl<S: Store> Mover<'_, S> {
         Ok(match (has(DIR_FILE), has(LINK_FILE), has(CONTENT_FILE)) {
             (true, ..) => Form::Directory,
             (_, true, _) => Form::Link,
-            (.., true) if entry.name.ends_with(b".c9s") => Form::FileInside,
+            (.., true) if holds_its_name(entry) => Form::FileInside,
             _ => Form::Unknown,
         })
     }

@@ -1,6 +1,8 @@
 //! One encrypted file: its length, its header, every chunk.
 
-use oxcrypt_core::{CHUNK_LEN, ChunkIndex, Cryptor, FileHeader, Layout, SizeError};
+use oxcrypt_core::{
+    CHUNK_LEN, ChunkIndex, Cryptor, FileHeader, Layout, MAX_SYMLINK_FILE_LEN, SizeError,
+};
 use oxcrypt_store::{OpenMode, Store, StoreError};
 
 use super::finding::Code;
@@ -9,6 +11,9 @@ use super::finding::Code;
 const BATCH: usize = 8;
 /// Damaged chunks told apart in one file; more are only counted.
 const MAX_CHUNKS_TOLD: u64 = 16;
+/// After so many damaged chunks in a row the rest of a file is not looked at: a forged length
+/// costs nothing on a host with holes, and reading it could take years.
+const MAX_CHUNKS_IN_A_ROW: u64 = 1024;
 
 /// Something wrong with a file, without its place.
 pub(super) struct Flaw {
@@ -53,6 +58,13 @@ impl Drop for Scratch {
     }
 }
 
+/// What kind of file it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Content,
+    Link,
+}
+
 /// Checks the file `name` in `dir`. With `every_chunk` false only its length and header.
 ///
 /// # Errors
@@ -62,6 +74,7 @@ pub(super) fn examine<S: Store>(
     cryptor: &Cryptor,
     dir: &S::Dir,
     name: &[u8],
+    form: Form,
     every_chunk: bool,
     scratch: &mut Scratch,
 ) -> Result<Verdict, StoreError> {
@@ -69,10 +82,16 @@ pub(super) fn examine<S: Store>(
     let file = store.open(dir, name, OpenMode::READ)?;
     let cipher_len = store.stat_file(&file)?.size;
     let mut verdict = Verdict::default();
+    if form == Form::Link && cipher_len > MAX_SYMLINK_FILE_LEN as u64 {
+        let detail = format!("{cipher_len} bytes, longer than any link is");
+        verdict.flaws.push(flaw(Code::LinkTarget, detail));
+        return Ok(verdict);
+    }
     match layout.plain_len(cipher_len) {
         Ok(_) => {}
         Err(SizeError::Empty) => {
-            let detail = "made, but never written; reads as an error";
+            let detail = "0 bytes, not even a header: it reads as an empty file, but no writer leaves one \
+                          so; what was in it may be lost";
             verdict.flaws.push(flaw(Code::ZeroByteFile, detail));
             return Ok(verdict);
         }
@@ -124,7 +143,9 @@ impl<S: Store> Chunks<'_, S> {
         let layout = self.cryptor.layout();
         let mut index = 0;
         let mut damaged = 0;
-        loop {
+        let mut in_a_row = 0;
+        let mut given_up = false;
+        while !given_up {
             let at = layout.chunk_start(ChunkIndex(index));
             if at >= self.cipher_len {
                 break;
@@ -137,10 +158,14 @@ impl<S: Store> Chunks<'_, S> {
             verdict.bytes += read as u64;
             for sealed in scratch.cipher[..read].chunks(layout.cipher_chunk_len()) {
                 // A rest too short for any chunk was told as a wrong length already.
-                if sealed.len() >= layout.overhead()
-                    && !self.is_authentic(index, sealed, &mut scratch.plain)
+                if sealed.len() < layout.overhead()
+                    || self.is_authentic(index, sealed, &mut scratch.plain)
                 {
+                    in_a_row = 0;
+                } else {
                     damaged += 1;
+                    in_a_row += 1;
+                    given_up = in_a_row >= MAX_CHUNKS_IN_A_ROW;
                     if damaged <= MAX_CHUNKS_TOLD {
                         let detail = format!(
                             "bytes {} to {} of the file cannot be read",
@@ -163,6 +188,17 @@ impl<S: Store> Chunks<'_, S> {
             verdict.flaws.push(flaw(
                 Code::ChunkAuth,
                 format!("{more} more chunks cannot be read"),
+            ));
+        }
+        let rest = layout.chunk_start(ChunkIndex(index));
+        if given_up && rest < self.cipher_len {
+            verdict.flaws.push(flaw(
+                Code::ChunkAuth,
+                format!(
+                    "{in_a_row} chunks in a row cannot be read; the {} bytes behind them were not \
+                     looked at",
+                    self.cipher_len - rest
+                ),
             ));
         }
         Ok(())

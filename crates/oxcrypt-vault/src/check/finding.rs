@@ -110,6 +110,12 @@ codes! {
     WrongForm = "wrong_form", Warning;
     /// A marker of a file open on another machine.
     InUseMarker = "in_use_marker", Info;
+    /// What our own interrupted work left under a temporary name; nothing is in it.
+    Leftover = "leftover", Info;
+    /// As [`Code::Leftover`], but it holds the content of a file.
+    LeftoverData = "leftover_data", Warning;
+    /// An empty directory that lost its `dirid.c9r`, as if somebody had emptied it.
+    Emptied = "emptied", Warning;
     /// Something that is not part of the vault.
     ForeignFile = "foreign_file", Info;
     /// A name the target's host cannot store.
@@ -191,6 +197,22 @@ pub enum Fix {
         /// The node.
         node: Vec<u8>,
     },
+    /// Removes a node that leads to a directory above itself, which another node leads to.
+    RemoveSecondWay {
+        /// Where it is.
+        content: ContentPath,
+        /// Its name there.
+        node: Vec<u8>,
+        /// The other node, which stays.
+        other: (ContentPath, Vec<u8>),
+    },
+    /// Removes what interrupted work left, if nothing is in it.
+    RemoveLeftover {
+        /// Where it is.
+        content: ContentPath,
+        /// Its name there.
+        node: Vec<u8>,
+    },
     /// Removes a node directory that is empty.
     RemoveEmptyNode {
         /// Where the node is.
@@ -212,6 +234,8 @@ impl Fix {
             Self::SetLooseFileAside { .. } => "set_loose_file_aside",
             Self::CutNameFile { .. } => "cut_name_file",
             Self::RenameToHash { .. } => "rename_to_hash",
+            Self::RemoveSecondWay { .. } => "remove_second_way",
+            Self::RemoveLeftover { .. } => "remove_leftover",
             Self::RemoveEmptyNode { .. } => "remove_empty_node",
         }
     }

@@ -8,6 +8,7 @@ mod adopt;
 mod content;
 mod finding;
 mod jobs;
+mod leftover;
 mod node;
 mod pass;
 mod pile;

@@ -6,6 +6,7 @@ use oxcrypt_core::{CleartextName, Cryptor, DirNames, NameBuf, NameError, NodeKin
 use oxcrypt_store::{Kind, Store, StoreError, StoreErrorKind};
 
 use super::finding::{Code, Fix};
+use super::leftover::{Holds, holds, is_leftover};
 use super::survey::{Entry, entries};
 use crate::layout::{
     CONTENT_FILE, ContentPath, DIR_FILE, DIR_ID_BACKUP, LINK_FILE, NAME_FILE, lossy,
@@ -65,6 +66,10 @@ pub(super) struct Examiner<'a, S: Store> {
 impl<S: Store> Examiner<'_, S> {
     pub(super) fn examine(&self, entry: &Entry) -> Result<Node, StoreError> {
         let mut node = Node::default();
+        if is_leftover(&entry.name) {
+            self.examine_leftover(entry, &mut node)?;
+            return Ok(node);
+        }
         let is_node_dir = entry.kind == Kind::Dir
             && (entry.name.ends_with(b".c9r") || entry.name.ends_with(b".c9s"));
         if is_node_dir {
@@ -75,9 +80,14 @@ impl<S: Store> Examiner<'_, S> {
             // Both have findings of their own.
             _ if entry.name == DIR_ID_BACKUP => {}
             (_, Kind::File) if entry.name == DIR_FILE => {}
-            (NodeKind::Regular, Kind::File) => {
+            (NodeKind::Regular, kind) => {
                 self.examine_name(&entry.name, &entry.name, &mut node);
-                node.files.push(entry.name.clone());
+                if kind == Kind::File {
+                    node.files.push(entry.name.clone());
+                } else {
+                    let detail = format!("{} where a file or directory belongs", noun(kind));
+                    node.flaw(Code::UnknownType, "", detail);
+                }
             }
             (NodeKind::InUse, Kind::File) => {
                 node.flaw(
@@ -86,6 +96,13 @@ impl<S: Store> Examiner<'_, S> {
                     "a file was open for writing elsewhere",
                 );
             }
+            // What ends so was a node once, but for copies of `dirid.c9r` made on a conflict.
+            (NodeKind::Foreign, Kind::File)
+                if entry.name.ends_with(b".c9r") && !entry.name.starts_with(b"dirid") =>
+            {
+                self.examine_name(&entry.name, &entry.name, &mut node);
+                node.files.push(entry.name.clone());
+            }
             _ => node.flaw(
                 Code::ForeignFile,
                 "",
@@ -93,6 +110,36 @@ impl<S: Store> Examiner<'_, S> {
             ),
         }
         Ok(node)
+    }
+
+    fn examine_leftover(&self, entry: &Entry, node: &mut Node) -> Result<(), StoreError> {
+        let (content, name) = (self.content.clone(), entry.name.clone());
+        match holds(self.store, self.dir, entry)? {
+            Holds::Nothing => node.flaw_with(
+                Code::Leftover,
+                "",
+                "left by an interrupted change; nothing is in it",
+                Fix::RemoveLeftover {
+                    content,
+                    node: name,
+                },
+            ),
+            Holds::Content => node.flaw_with(
+                Code::LeftoverData,
+                "",
+                "left by an interrupted removal or move, with the content of a file",
+                Fix::AdoptNode {
+                    content,
+                    node: name,
+                },
+            ),
+            Holds::Foreign => node.flaw(
+                Code::ForeignFile,
+                "",
+                "named as our own temporary files are, but not one",
+            ),
+        }
+        Ok(())
     }
 
     /// A directory that ends in `.c9r` or `.c9s`.
@@ -299,5 +346,15 @@ impl<S: Store> Examiner<'_, S> {
             node: node_name.to_vec(),
         };
         node.flaw_with(Code::NameAuth, "", &error.to_string(), fix);
+    }
+}
+
+/// What stands in the place of a node.
+const fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "a file",
+        Kind::Dir => "a directory",
+        Kind::Symlink => "a symbolic link",
+        Kind::Other => "a pipe, socket or device",
     }
 }

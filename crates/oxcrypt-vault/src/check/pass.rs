@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use oxcrypt_core::{Cryptor, MAX_SYMLINK_FILE_LEN, open_symlink};
 use oxcrypt_store::{Store, StoreError, StoreErrorKind};
 
-use super::content::{self, Scratch};
+use super::content::{self, Form, Scratch};
 use super::finding::{Code, Finding, Fix};
 use super::node::{Examiner, Node};
 use super::pile::{DirJob, FileJob, Job, Listing, Pile};
@@ -355,11 +355,17 @@ impl<S: Store> Worker<'_, S> {
         let (dir, every_chunk) = (&file.owner.dir, pass.options.content);
         let content = &pass.survey.contents[file.owner.index].path;
         let cipher_path = || format!("{content}/{}", lossy(&file.name));
+        let form = if file.is_link {
+            Form::Link
+        } else {
+            Form::Content
+        };
         let examined = content::examine(
             pass.store,
             pass.cryptor,
             dir,
             &file.name,
+            form,
             every_chunk,
             self.scratch,
         );

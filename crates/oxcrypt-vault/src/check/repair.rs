@@ -1,16 +1,18 @@
-//! Mends one finding. Nothing is deleted but an empty node directory and what was read and found
-//! to be redundant; everything else is moved.
+//! Mends one finding. Nothing is deleted but an empty node directory, our own leftovers without content,
+//! and what was read and found to be redundant; everything else is moved.
 
 use oxcrypt_core::name::{MAX_NAME_FILE_LEN, NameFile};
-use oxcrypt_core::{Cryptor, ShortName};
-use oxcrypt_store::{RenameMode, Store, StoreError, StoreErrorKind, durable};
+use oxcrypt_core::{Cryptor, DirId, ShortName};
+use oxcrypt_store::{Kind, RenameMode, Store, StoreError, StoreErrorKind, durable};
 
 use super::adopt;
 use super::finding::Fix;
+use super::leftover::{self, Holds};
+use super::survey::Entry;
 use crate::create::make_content_dir;
 use crate::dir_id_backup;
 use crate::error::VaultError;
-use crate::layout::{ContentPath, FILE_MODE, NAME_FILE, lossy};
+use crate::layout::{ContentPath, DIR_FILE, FILE_MODE, NAME_FILE, lossy};
 
 /// Applies one fix, durably. To be used on a vault nobody else is writing to, with findings of a
 /// check just made; a fix that does not apply any more fails and changes nothing.
@@ -43,6 +45,16 @@ pub fn repair<S: Store>(store: &S, cryptor: &Cryptor, fix: &Fix) -> Result<(), V
         Fix::RenameToHash { content, node } => {
             at_node(content, node, || rename_to_hash(store, content, node))
         }
+        Fix::RemoveSecondWay {
+            content,
+            node,
+            other,
+        } => at_node(content, node, || {
+            remove_second_way(store, content, node, other)
+        }),
+        Fix::RemoveLeftover { content, node } => at_node(content, node, || {
+            leftover::remove(store, &content.open(store)?, node)
+        }),
         Fix::RemoveEmptyNode { content, node } => at_node(content, node, || {
             let dir = content.open(store)?;
             store.remove_dir(&dir, node)?;
@@ -93,4 +105,29 @@ fn rename_to_hash<S: Store>(
     let right = ShortName::of(&full);
     store.rename(&dir, node, &dir, right.as_bytes(), RenameMode::NoReplace)?;
     store.sync_dir(&dir)
+}
+
+/// Removes a node whose id another one holds, too.
+///
+/// CRASH: it goes out of sight in one step; what is left then is a leftover.
+fn remove_second_way<S: Store>(
+    store: &S,
+    content: &ContentPath,
+    node: &[u8],
+    (other_content, other): &(ContentPath, Vec<u8>),
+) -> Result<(), StoreError> {
+    let (dir, other_dir) = (content.open(store)?, other_content.open(store)?);
+    let id_in = |dir: &S::Dir, node: &[u8]| {
+        let path = [node, b"/", DIR_FILE].concat();
+        store.read_small(dir, &path, DirId::MAX_LEN)
+    };
+    let same_node = content == other_content && node == other;
+    let (name, kind) = (node.to_vec(), Kind::Dir);
+    let is_bare = leftover::holds(store, &dir, &Entry { name, kind })? == Holds::Nothing;
+    if same_node || !is_bare || id_in(&dir, node)? != id_in(&other_dir, other)? {
+        return Err(StoreErrorKind::InvalidInput.into());
+    }
+    let aside = leftover::new_name();
+    store.rename(&dir, node, &dir, &aside, RenameMode::NoReplace)?;
+    leftover::remove(store, &dir, &aside)
 }

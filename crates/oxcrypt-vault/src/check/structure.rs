@@ -14,7 +14,12 @@ const MAX_USUAL_ID_LEN: usize = 36;
 
 pub(super) fn findings(survey: &Survey, cryptor: &Cryptor) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut first_of: HashMap<&DirId, &NodePlace> = HashMap::new();
+    // The nodes that are the way to a directory come before others with its id.
+    let owners = survey.contents.iter().filter_map(|content| {
+        let owner = content.owner.as_ref()?;
+        Some((&owner.id, owner.node.as_ref()?))
+    });
+    let mut first_of: HashMap<&DirId, &NodePlace> = owners.collect();
     for dir_file in &survey.dir_files {
         match &dir_file.id {
             Err(fault) => found.push(fault_finding(survey, dir_file, *fault)),
@@ -30,17 +35,9 @@ pub(super) fn findings(survey: &Survey, cryptor: &Cryptor) -> Vec<Finding> {
                         ),
                     ));
                 }
-                if let Some(first) = first_of.get(id) {
-                    let other = node_path(survey, first);
-                    let detail = format!("{other} holds the same id: both show one directory");
-                    found.push(at_dir_file(
-                        survey,
-                        &dir_file.place,
-                        Code::Collision,
-                        detail,
-                    ));
-                } else {
-                    first_of.insert(id, &dir_file.place);
+                let first = *first_of.entry(id).or_insert(&dir_file.place);
+                if *first != dir_file.place {
+                    found.push(collision(survey, cryptor, dir_file, id, first));
                 }
             }
         }
@@ -102,6 +99,51 @@ fn at_dir_file(survey: &Survey, place: &NodePlace, code: Code, detail: String) -
         detail,
         fix: None,
     }
+}
+
+/// A node that holds the id of another one, `first`.
+fn collision(
+    survey: &Survey,
+    cryptor: &Cryptor,
+    dir_file: &DirFile,
+    id: &DirId,
+    first: &NodePlace,
+) -> Finding {
+    let place = &dir_file.place;
+    let other = node_path(survey, first);
+    let target = ContentPath::of(cryptor, id);
+    // Which of two names is the right one nobody knows; but below itself a directory has none.
+    if !is_below(survey, place.content, &target) {
+        let detail = format!("{other} holds the same id: both show one directory");
+        return at_dir_file(survey, place, Code::Collision, detail);
+    }
+    let detail = format!("{other} holds the same id: the directory lies inside itself");
+    let mut finding = at_dir_file(survey, place, Code::Collision, detail);
+    finding.fix = Some(Fix::RemoveSecondWay {
+        content: survey.contents[place.content].path.clone(),
+        node: place.name.clone(),
+        other: (
+            survey.contents[first.content].path.clone(),
+            first.name.clone(),
+        ),
+    });
+    finding
+}
+
+/// Whether a content directory is `top` or lies below it, as far as a way from the root leads there.
+fn is_below(survey: &Survey, mut content: usize, top: &ContentPath) -> bool {
+    for _ in 0..survey.contents.len() {
+        if survey.contents[content].path == *top {
+            return true;
+        }
+        let owner = survey.contents[content].owner.as_ref();
+        match owner.and_then(|owner| owner.node.as_ref()) {
+            Some(place) => content = place.content,
+            None => return false,
+        }
+    }
+    // A ring, cut off from the root: the one that is told as such is mended first.
+    false
 }
 
 fn fault_finding(survey: &Survey, dir_file: &DirFile, fault: DirFileFault) -> Finding {
@@ -190,6 +232,14 @@ fn content_findings(survey: &Survey) -> Vec<Finding> {
                 });
                 let detail = "dirid.c9r is missing; without it a lost directory cannot be named";
                 found.push(finding(Code::MissingDirIdBackup, detail, fix));
+                // Old programs make no such file; but this one's directory was made by a new one.
+                let above = owner.node.as_ref();
+                if content.is_empty
+                    && above.is_some_and(|place| survey.contents[place.content].has_backup)
+                {
+                    let detail = "empty, even of its dirid.c9r: what was in it may be lost";
+                    found.push(finding(Code::Emptied, detail, None));
+                }
             }
             Some(_) => {}
         }

@@ -1,12 +1,13 @@
 //! First pass: which content directories exist, and which directory ids lead to them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 
 use oxcrypt_core::{Cryptor, DirId, DirIdError};
 use oxcrypt_store::{Cookie, Kind, Store, StoreError, StoreErrorKind};
 
 use super::jobs;
+use super::leftover::is_leftover;
 use crate::layout::{ContentPath, DATA_DIR, DIR_FILE, DIR_ID_BACKUP, lossy};
 
 /// How many bytes of entries to ask the store for at once.
@@ -17,6 +18,8 @@ pub(super) const LIST_HINT: usize = 64 * 1024;
 pub(super) struct Content {
     pub(super) path: ContentPath,
     pub(super) has_backup: bool,
+    /// Nothing at all is in it.
+    pub(super) is_empty: bool,
     /// The id that belongs here, once matched.
     pub(super) owner: Option<Owner>,
     /// Whether a directory of the vault leads here; else this is an orphan.
@@ -113,6 +116,7 @@ impl Survey {
             survey.contents.push(Content {
                 path,
                 has_backup: part.has_backup,
+                is_empty: part.is_empty,
                 owner: None,
                 is_reached: false,
             });
@@ -174,7 +178,8 @@ impl Survey {
         }
     }
 
-    /// Gives each content directory the first id that leads to it; the root's comes before all.
+    /// Gives each content directory the id that leads to it, and the node that holds it: the first
+    /// on the way down from the root, so that a second way is one however the vault is forged.
     fn match_owners<S: Store>(&mut self, store: &S, cryptor: &Cryptor) {
         let by_path: HashMap<ContentPath, usize> = self
             .contents
@@ -183,21 +188,35 @@ impl Survey {
             .map(|(index, content)| (content.path.clone(), index))
             .collect();
         let place_of = |id: &DirId| by_path.get(&ContentPath::of(cryptor, id)).copied();
+        let mut held_in: Vec<Vec<usize>> = vec![Vec::new(); self.contents.len()];
+        for (index, dir_file) in self.dir_files.iter().enumerate() {
+            held_in[dir_file.place.content].push(index);
+        }
+        let mut todo = VecDeque::new();
         if let Some(root) = place_of(&DirId::ROOT) {
             self.contents[root].owner = Some(Owner {
                 id: DirId::ROOT,
                 node: None,
             });
+            todo.push_back(root);
         }
-        for dir_file in &self.dir_files {
-            let Ok(id) = &dir_file.id else { continue };
-            if let Some(index) = place_of(id) {
-                let owner = || Owner {
-                    id: id.clone(),
-                    node: Some(dir_file.place.clone()),
-                };
-                self.contents[index].owner.get_or_insert_with(owner);
+        // What no way from the root leads to comes last: directories cut off with all above them.
+        for start in (0..self.contents.len()).map(Some).chain([None]) {
+            while let Some(content) = todo.pop_front() {
+                for index in std::mem::take(&mut held_in[content]) {
+                    let dir_file = &self.dir_files[index];
+                    let Ok(id) = &dir_file.id else { continue };
+                    let Some(below) = place_of(id) else { continue };
+                    if self.contents[below].owner.is_none() {
+                        self.contents[below].owner = Some(Owner {
+                            id: id.clone(),
+                            node: Some(dir_file.place.clone()),
+                        });
+                        todo.push_back(below);
+                    }
+                }
             }
+            todo.extend(start);
         }
         for content in &mut self.contents {
             content.is_reached = content.owner.is_some();
@@ -224,18 +243,23 @@ impl Survey {
 #[derive(Default)]
 struct Part {
     has_backup: bool,
+    is_empty: bool,
     dir_files: Vec<(Vec<u8>, Result<DirId, DirFileFault>)>,
 }
 
 fn look_into<S: Store>(store: &S, path: &ContentPath) -> Result<Part, StoreError> {
     let dir = path.open(store)?;
     let mut part = Part::default();
-    for entry in entries(store, &dir)? {
+    let found = entries(store, &dir)?;
+    part.is_empty = found.is_empty();
+    for entry in found {
         if entry.name == DIR_ID_BACKUP {
             part.has_backup = true;
         } else if entry.name == DIR_FILE && entry.kind == Kind::File {
             part.dir_files.push((Vec::new(), Err(DirFileFault::Loose)));
         } else if entry.kind == Kind::Dir
+            // What it leads to is reached by another node, or by none.
+            && !is_leftover(&entry.name)
             && let Some(id) = read_dir_file(store, &dir, &entry.name)
         {
             part.dir_files.push((entry.name, id));

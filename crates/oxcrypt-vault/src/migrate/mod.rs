@@ -64,8 +64,7 @@ pub fn migrate<S: Store>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Migration, VaultError> {
     let (_, file) = match detect(store)? {
-        Detected::Legacy { version } if version < 5 => return Err(VaultError::TooOld { version }),
-        Detected::Legacy { .. } => read_key_file(store, MASTERKEY_FILE)?,
+        Detected::Legacy { version: 5.. } => read_key_file(store, MASTERKEY_FILE)?,
         // The last step may have been cut short between its two files.
         Detected::Vault => match read_key_file(store, MASTERKEY_FILE) {
             Ok((bytes, file)) if file.version() == 7 => (bytes, file),

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use oxcrypt_core::Cryptor;
 use oxcrypt_store::LocalStore;
 use oxcrypt_vault::check::{CheckOptions, CheckSummary, Event, Finding, Severity, check, repair};
+use oxcrypt_vault::{Damage, Detected};
 use serde::{Deserialize, Serialize};
 
 use crate::ctx::Ctx;
 use crate::exit::Exit;
-use crate::failure::{Failure, Host, Result};
+use crate::failure::{At, Failure, Host, Result};
 use crate::mount::claim;
 use crate::open::{VaultArgs, cryptor_of, finish_interrupted, open_target_key};
 use crate::target::Target;
@@ -107,6 +108,13 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
                 "there is no finding with the code {code}"
             )));
         }
+    }
+    // Without its data a vault has nothing to check.
+    let detected = oxcrypt_vault::detect(&*target.store()?).at(target.label())?;
+    if let Detected::Damaged(Damage::DataMissing | Damage::WrongKind { path: "d", .. }) = detected
+        && let Some(refusal) = detected.refusal()
+    {
+        return Err(Failure::from(refusal).at(target.label()));
     }
     let claim = if mends {
         Some(claim::exclusive(&target)?)

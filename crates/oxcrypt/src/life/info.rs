@@ -9,6 +9,7 @@ use oxcrypt_vault::{CONFIG_FILE, Detected, MASTERKEY_FILE, detect};
 use serde::Serialize;
 
 use crate::ctx::Ctx;
+use crate::exit::Exit;
 use crate::failure::{At, Failure, Result};
 use crate::mount::table;
 use crate::out::Text;
@@ -60,9 +61,15 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         .map(|mount| Text::from(mount.point.as_path()))
         .collect();
     if ctx.out.json {
-        return ctx.out.object(&answer);
+        ctx.out.object(&answer)?;
+    } else {
+        print(ctx, &target, &answer)?;
     }
-    print(ctx, &target, &answer)
+    match (&detected, detected.refusal()) {
+        // All is said; the code says it to scripts.
+        (Detected::Damaged(_), Some(refusal)) => Err(Failure::told(Exit::of_vault(&refusal))),
+        _ => Ok(()),
+    }
 }
 
 fn look(store: &LocalStore, detected: &Detected) -> Result<Answer> {
@@ -74,7 +81,7 @@ fn look(store: &LocalStore, detected: &Detected) -> Result<Answer> {
         Detected::Vault => ("vault", Some(8)),
         Detected::Hub => ("hub", Some(8)),
         Detected::Legacy { version } => ("legacy", Some(i64::from(*version))),
-        Detected::Newer { version } => ("newer", Some(*version)),
+        Detected::Newer { version, .. } => ("newer", Some(*version)),
         Detected::Damaged(_) | Detected::Unrelated => (
             "damaged",
             config

@@ -100,7 +100,13 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
 
 fn config_is_damaged(store: &LocalStore) -> Result<bool> {
     Ok(match detect(store)? {
-        Detected::Damaged(Damage::ConfigMissing | Damage::Config(_)) => true,
+        Detected::Damaged(
+            Damage::ConfigMissing
+            | Damage::Config(_)
+            | Damage::WrongKind {
+                path: CONFIG_FILE, ..
+            },
+        ) => true,
         Detected::Vault | Detected::Damaged(_) => false,
         other => return Err(other.refusal().unwrap_or(VaultError::NotAVault).into()),
     })
@@ -145,7 +151,14 @@ fn by_words(
     // A present key file is kept only if it is known to be this vault's; words are no passphrase,
     // so it is made anew whenever it is missing or broken.
     let damaged = match detect(store)? {
-        Detected::Damaged(Damage::MasterKeyMissing | Damage::MasterKey(_)) => true,
+        Detected::Damaged(
+            Damage::MasterKeyMissing
+            | Damage::MasterKey(_)
+            | Damage::WrongKind {
+                path: MASTERKEY_FILE,
+                ..
+            },
+        ) => true,
         _ => store_lacks_key(store),
     };
     if !damaged {
