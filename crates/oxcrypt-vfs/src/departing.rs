@@ -46,5 +46,5 @@ impl<S: Store> VaultFs<S> {
 }
 
 fn is_departing<S: Store>(node: &Node<S>) -> bool {
-    matches!(node.body, Body::File(_)) && node.place.lock().is_none()
+    matches!(node.body, Body::File(_)) && node.is_nameless()
 }

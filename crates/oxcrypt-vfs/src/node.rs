@@ -48,6 +48,9 @@ pub(crate) struct Node<S: Store> {
     pub(crate) id: NodeId,
     pub(crate) identity: Identity,
     lookups: AtomicU64,
+    /// Set when the last name went. Without a place a node may have names all the same, made before
+    /// anybody here knew it.
+    is_nameless: AtomicBool,
     /// The name that was met last, or none: the root, and nodes whose last known name was removed.
     pub(crate) place: Mutex<Option<Place<S>>>,
     /// Further names of a file with hard links, older ones first; each takes over when the one
@@ -174,6 +177,16 @@ impl<S: Store> Default for FileState<S> {
 }
 
 impl<S: Store> Node<S> {
+    /// Whether nothing leads to this node any more but what holds it.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.is_nameless.load(Ordering::Acquire)
+    }
+
+    /// Notes that the last name went.
+    pub(crate) fn lose_all_names(&self) {
+        self.is_nameless.store(true, Ordering::Release);
+    }
+
     /// How often it is held: by the frontend, and once by the journal while it logs changes.
     pub(crate) fn lookups(&self) -> u64 {
         self.lookups.load(Ordering::Relaxed)
@@ -280,6 +293,7 @@ impl<S: Store> NodeTable<S> {
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
             other_places: Mutex::new(Vec::new()),
+            is_nameless: AtomicBool::new(false),
             wrapper: Mutex::new(None),
             own: OwnChanges::default(),
             body: Body::Dir(root),
@@ -331,6 +345,7 @@ impl<S: Store> NodeTable<S> {
             lookups: AtomicU64::new(1),
             place: Mutex::new(None),
             other_places: Mutex::new(Vec::new()),
+            is_nameless: AtomicBool::new(false),
             wrapper: Mutex::new(None),
             own: OwnChanges::default(),
             body: body(),

@@ -470,14 +470,17 @@ impl<S: Store> VaultFs<S> {
         invalidate: &dyn Invalidate,
     ) {
         let mut kept = false;
+        let mut other_names = 0;
         if let Body::File(file) = &node.body {
             let mut io = file.io.write();
-            if io.backing.is_some() {
+            if let Some(backing) = &io.backing {
+                let stat = self.store.stat_file(&backing.file);
+                other_names = stat.map_or(0, |stat| stat.nlink);
                 io.pinned = true;
                 kept = true;
             }
         }
-        self.name_gone(node, parent, name.as_bytes(), 1);
+        self.name_gone(node, parent, name.as_bytes(), other_names + 1);
         if replaced && kept {
             // What the kernel still holds of our version is handed over now.
             invalidate.node(node.id);

@@ -99,7 +99,7 @@ impl<S: Store> VaultFs<S> {
     /// The journal, unless there is none or nothing of this file can survive a crash anyway.
     pub(crate) fn journal_for(&self, node: &Node<S>) -> Option<&Journal<S>> {
         let journal = self.journal.as_ref()?;
-        node.place.lock().is_some().then_some(journal)
+        (!node.is_nameless()).then_some(journal)
     }
 
     /// Logs sealed chunks of `node` from chunk `first` on. `record` holds room for a head, then the
@@ -226,7 +226,7 @@ impl<S: Store> VaultFs<S> {
         let (Some(journal), Some(node)) = (&self.journal, self.nodes.get(id)) else {
             return;
         };
-        if node.lookups() != 1 || node.place.lock().is_some() {
+        if node.lookups() != 1 || !node.is_nameless() {
             return;
         }
         let held = {

@@ -70,7 +70,7 @@ impl<S: Store> VaultFs<S> {
         }
         if let Body::File(file) = &node.body {
             let mut io = file.io.write();
-            if !io.pinned
+            if !node.is_nameless()
                 && let Err(e) = self.write_pending_header(&node, &mut io)
             {
                 tracing::error!(error = %e, "cannot write the header of a new file");

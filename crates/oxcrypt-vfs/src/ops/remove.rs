@@ -128,6 +128,9 @@ impl<S: Store> VaultFs<S> {
         self.unwatch_wrapper(node);
         if names_before <= 1 || node.kind() != NodeKind::File {
             self.nodes.detach(node);
+            if !reachable {
+                node.lose_all_names();
+            }
         } else if reachable && let Body::File(file) = &node.body {
             file.io.write().pinned = false;
         }

@@ -105,3 +105,35 @@ fn a_listing_goes_on_after_the_directory_was_closed() {
         ListRest,
     ]);
 }
+
+/// The journal held what was written, and gave it up as that of a file without a name.
+#[test]
+fn a_file_whose_only_known_name_is_replaced_keeps_what_was_written() {
+    replay(&[
+        Symlink(0, 0, 0),
+        Create(0, 1, 0o644),
+        Lookup(0, 0),
+        Link(0, 0, 7),
+        Reopen,
+        Lookup(0, 7),
+        Write(0, 0, 1, 0),
+        Write(0, 0, 1, 1),
+        Rename(0, 8, 0, 7, Replace),
+        Forget(0),
+    ]);
+}
+
+#[test]
+fn a_file_whose_only_known_name_is_removed_keeps_what_was_written() {
+    replay(&[
+        Create(0, 0, 0o644),
+        Link(0, 0, 1),
+        Reopen,
+        Lookup(0, 0),
+        Write(0, 0, 9, 0),
+        Write(0, 0, 5, 1),
+        Append(0, 40_000, 2),
+        Unlink(0, 0),
+        Forget(0),
+    ]);
+}
