@@ -323,7 +323,10 @@ impl<S: Store> VaultFs<S> {
     /// Attributes from the ciphertext object's.
     pub(crate) fn attr_from(&self, node: &Node<S>, stat: &Stat) -> Attr {
         let kind = node.kind();
-        node.own.tell(stat.ctime);
+        match kind {
+            NodeKind::Directory => node.own.tell(stat.ctime),
+            NodeKind::File | NodeKind::Symlink => node.own.tell_of_content(stat.ctime),
+        }
         let size = match kind {
             NodeKind::Directory => stat.size,
             NodeKind::Symlink => self.shown_size(stat.size),

@@ -155,16 +155,26 @@ impl OwnChanges {
         self.active.load(Ordering::Acquire) > 1
     }
 
+    /// Notes that these attributes were given out, for a node of which nothing else is cached.
     pub(crate) fn tell(&self, ctime: Timestamp) {
         self.told.store(nanos(ctime), Ordering::Relaxed);
+    }
+
+    /// The same for a node whose content may be cached. That of a foreign change is old, however new
+    /// the attributes: it is still to be noticed.
+    pub(crate) fn tell_of_content(&self, ctime: Timestamp) {
+        if self.told.load(Ordering::Relaxed) == 0 || self.caused(nanos(ctime)) {
+            self.tell(ctime);
+        }
     }
 
     /// Whether the present ctime is one that we told or caused.
     fn explains(&self, ctime: Timestamp) -> bool {
         let ctime = nanos(ctime);
-        if self.told.load(Ordering::Relaxed) == ctime {
-            return true;
-        }
+        self.told.load(Ordering::Relaxed) == ctime || self.caused(ctime)
+    }
+
+    fn caused(&self, ctime: u64) -> bool {
         let within =
             |start: u64, end: u64| start != 0 && ctime + TICK_NANOS >= start && ctime <= end;
         let end = match self.active.load(Ordering::Acquire) {

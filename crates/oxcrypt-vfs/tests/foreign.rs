@@ -206,6 +206,22 @@ fn a_file_with_a_long_name_is_watched_inside_its_wrapper() {
 }
 
 #[test]
+fn asking_for_attributes_first_hides_no_change() {
+    let bed = Bed::new();
+    for name in ["short", &long("L")] {
+        let node = bed.make(name, b"old");
+        bed.pause();
+        let theirs = bed.theirs.lookup(ROOT, name.as_bytes()).unwrap().node;
+        bed.theirs.write(theirs, 0, b"new").unwrap();
+        // A program was faster than the notice. What the kernel has of the content is old all the same.
+        bed.ours.getattr(node).unwrap();
+        bed.ours.lookup(ROOT, name.as_bytes()).unwrap();
+        assert_eq!(bed.told_and_forgot(node, 2), [name]);
+        assert_eq!(bed.read(bed.find(name)), b"new");
+    }
+}
+
+#[test]
 fn a_symbolic_link_that_gets_another_target_is_told() {
     let bed = Bed::new();
     bed.ours.symlink(CALLER, ROOT, b"link", b"first").unwrap();

@@ -121,14 +121,14 @@ impl<S: Store> VaultFs<S> {
                 Ok(file) => (file, true),
                 Err(e) => match e.kind {
                     StoreErrorKind::PermissionDenied if need == Need::Write => {
-                        (self.open_against_mode(&content, &path)?, true)
+                        (self.open_against_mode(node, &content, &path)?, true)
                     }
                     StoreErrorKind::PermissionDenied
                     | StoreErrorKind::ReadOnly
                     | StoreErrorKind::Busy
                         if need == Need::Read =>
                     {
-                        (self.open_for_read(&content, &path)?, false)
+                        (self.open_for_read(node, &content, &path)?, false)
                     }
                     _ => return Err(e.into()),
                 },
@@ -159,11 +159,11 @@ impl<S: Store> VaultFs<S> {
         Ok(self.locate(&place.parent, &name)?.type_path())
     }
 
-    fn open_for_read(&self, content: &S::Dir, path: &NodeName) -> Result<S::File> {
+    fn open_for_read(&self, node: &Node<S>, content: &S::Dir, path: &NodeName) -> Result<S::File> {
         match self.store.open(content, path.as_bytes(), OpenMode::READ) {
             Ok(file) => Ok(file),
             Err(e) if e.kind == StoreErrorKind::PermissionDenied => {
-                self.open_against_mode(content, path)
+                self.open_against_mode(node, content, path)
             }
             Err(e) => Err(e.into()),
         }
@@ -172,7 +172,13 @@ impl<S: Store> VaultFs<S> {
     /// Opens a file whose mode forbids it although the request was allowed: the kernel checked the
     /// opener's rights when it opened, and the mode may have changed since (a read-only object is
     /// still writable through the descriptor that made it). Only the owner can do this.
-    fn open_against_mode(&self, content: &S::Dir, path: &NodeName) -> Result<S::File> {
+    fn open_against_mode(
+        &self,
+        node: &Node<S>,
+        content: &S::Dir,
+        path: &NodeName,
+    ) -> Result<S::File> {
+        let _own = node.own.begin();
         let at = oxcrypt_store::Node::<S>::Name(content, path.as_bytes());
         let mode = self.store.stat_beneath(content, path.as_bytes())?.mode;
         self.store.set_mode(at, mode | 0o600)?;
