@@ -415,7 +415,8 @@ impl<S: Store> VaultFs<S> {
         self.declare_done(node, io)
     }
 
-    fn declare_done(&self, node: &Arc<Node<S>>, io: &mut FileIo<S>) -> Result<()> {
+    /// After this no replay repeats a cut of this file.
+    pub(crate) fn declare_done(&self, node: &Arc<Node<S>>, io: &mut FileIo<S>) -> Result<()> {
         let (Some(journal), Some(logged)) = (&self.journal, &io.logged) else {
             return Ok(());
         };
