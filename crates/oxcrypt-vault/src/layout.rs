@@ -19,6 +19,8 @@ pub(crate) const LINK_FILE: &[u8] = b"symlink.c9r";
 pub(crate) const CONTENT_FILE: &[u8] = b"contents.c9r";
 /// The whole name of a node with a shortened name.
 pub(crate) const NAME_FILE: &[u8] = b"name.c9s";
+/// The name that such a node is about to get.
+pub(crate) const NEW_NAME_FILE: &[u8] = b"name.c9s.new";
 /// A directory's own id, encrypted, inside its content directory.
 pub(crate) const DIR_ID_BACKUP: &[u8] = b"dirid.c9r";
 

@@ -190,6 +190,13 @@ pub enum Fix {
         /// The node.
         node: Vec<u8>,
     },
+    /// Puts the new name of a `.c9s` directory in the place of the old one.
+    FinishRename {
+        /// Where the node is.
+        content: ContentPath,
+        /// The node.
+        node: Vec<u8>,
+    },
     /// Gives a `.c9s` directory the name its `name.c9s` asks for.
     RenameToHash {
         /// Where the node is.
@@ -233,6 +240,7 @@ impl Fix {
             Self::AdoptNode { .. } => "adopt_node",
             Self::SetLooseFileAside { .. } => "set_loose_file_aside",
             Self::CutNameFile { .. } => "cut_name_file",
+            Self::FinishRename { .. } => "finish_rename",
             Self::RenameToHash { .. } => "rename_to_hash",
             Self::RemoveSecondWay { .. } => "remove_second_way",
             Self::RemoveLeftover { .. } => "remove_leftover",

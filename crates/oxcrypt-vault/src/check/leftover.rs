@@ -5,13 +5,11 @@ use oxcrypt_core::{Rng, with_rng};
 use oxcrypt_store::{Kind, Store, StoreError, StoreErrorKind};
 
 use super::survey::{Entry, entries};
-use crate::layout::{CONTENT_FILE, DIR_FILE, LINK_FILE, NAME_FILE};
+use crate::layout::{CONTENT_FILE, DIR_FILE, LINK_FILE, NAME_FILE, NEW_NAME_FILE};
 
 const PREFIX: &[u8] = b".oxcrypt-";
 /// Hexadecimal digits after it.
 const DIGITS: usize = 16;
-/// The next `name.c9s` of a node that was about to be renamed.
-const NEW_NAME_FILE: &[u8] = b"name.c9s.new";
 /// All that is ever in one.
 const PARTS: [&[u8]; 5] = [NAME_FILE, NEW_NAME_FILE, DIR_FILE, LINK_FILE, CONTENT_FILE];
 

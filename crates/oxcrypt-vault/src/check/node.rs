@@ -9,7 +9,7 @@ use super::finding::{Code, Fix};
 use super::leftover::{Holds, holds, is_leftover};
 use super::survey::{Entry, entries};
 use crate::layout::{
-    CONTENT_FILE, ContentPath, DIR_FILE, DIR_ID_BACKUP, LINK_FILE, NAME_FILE, lossy,
+    CONTENT_FILE, ContentPath, DIR_FILE, DIR_ID_BACKUP, LINK_FILE, NAME_FILE, NEW_NAME_FILE, lossy,
 };
 
 /// What one entry came to.
@@ -263,6 +263,16 @@ impl<S: Store> Examiner<'_, S> {
             let detail = format!("{} bytes follow the name", name.trailing_len());
             node.flaw_with(Code::TrailingBytes, INSIDE, &detail, fix);
         }
+        if !name.belongs_to(&entry.name) && self.is_interrupted_rename(entry) {
+            let (content, node_name) = place();
+            let fix = Fix::FinishRename {
+                content,
+                node: node_name,
+            };
+            let detail = "a rename was interrupted; its name.c9s still has the old name";
+            node.flaw_with(Code::NameMismatch, "", detail, fix);
+            return Ok(());
+        }
         let right = ShortName::of(name.full());
         if !name.belongs_to(&entry.name) {
             let (content, node_name) = place();
@@ -282,6 +292,13 @@ impl<S: Store> Examiner<'_, S> {
         }
         self.examine_name(name.full(), &entry.name, node);
         Ok(())
+    }
+
+    /// Whether the name that a node should have stands beside the one it had.
+    fn is_interrupted_rename(&self, entry: &Entry) -> bool {
+        let path = [&entry.name, b"/".as_slice(), NEW_NAME_FILE].concat();
+        let new = self.store.read_small(self.dir, &path, MAX_NAME_FILE_LEN);
+        new.is_ok_and(|new| NameFile::parse(&new).is_ok_and(|name| name.belongs_to(&entry.name)))
     }
 
     /// The encrypted name `full` of the node `node_name`.

@@ -12,7 +12,7 @@ use super::survey::Entry;
 use crate::create::make_content_dir;
 use crate::dir_id_backup;
 use crate::error::VaultError;
-use crate::layout::{ContentPath, DIR_FILE, FILE_MODE, NAME_FILE, lossy};
+use crate::layout::{ContentPath, DIR_FILE, FILE_MODE, NAME_FILE, NEW_NAME_FILE, lossy};
 
 /// Applies one fix, durably. To be used on a vault nobody else is writing to, with findings of a
 /// check just made; a fix that does not apply any more fails and changes nothing.
@@ -42,6 +42,12 @@ pub fn repair<S: Store>(store: &S, cryptor: &Cryptor, fix: &Fix) -> Result<(), V
         Fix::CutNameFile { content, node } => {
             at_node(content, node, || cut_name_file(store, content, node))
         }
+        Fix::FinishRename { content, node } => at_node(content, node, || {
+            let node = store.open_dir(&content.open(store)?, node)?;
+            let mode = RenameMode::Replace;
+            store.rename(&node, NEW_NAME_FILE, &node, NAME_FILE, mode)?;
+            store.sync_dir(&node)
+        }),
         Fix::RenameToHash { content, node } => {
             at_node(content, node, || rename_to_hash(store, content, node))
         }
