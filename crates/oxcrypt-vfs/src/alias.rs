@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use crate::error::{ErrorKind, Result};
 use crate::event::EventKind;
 use crate::node::{DirState, Node};
+use crate::ops::NEW_NAME_FILE;
 use crate::ops::rename::Side;
 use crate::resolve::{LONG_SUFFIX, NAME_FILE, NodeName, SHORT_SUFFIX};
 use crate::vault_fs::VaultFs;
@@ -89,11 +90,22 @@ impl<S: Store> VaultFs<S> {
         node_name: &[u8],
         plain: &'b mut NameBuf,
     ) -> Option<(&'b str, bool)> {
-        let path = NodeName::new(node_name).ok()?.join(NAME_FILE);
-        let bytes = self
-            .store
-            .read_small(content, path.as_bytes(), name::MAX_NAME_FILE_LEN)
-            .ok()?;
+        let node = NodeName::new(node_name).ok()?;
+        let read = |inner| {
+            let path = node.join(inner);
+            self.store
+                .read_small(content, path.as_bytes(), name::MAX_NAME_FILE_LEN)
+                .ok()
+        };
+        let mut bytes = read(NAME_FILE)?;
+        let belongs =
+            |bytes: &[u8]| NameFile::parse(bytes).is_ok_and(|file| file.belongs_to(node_name));
+        // The last step of a rename may be missing: the new name is beside the old one.
+        if !belongs(&bytes)
+            && let Some(new) = read(NEW_NAME_FILE).filter(|new| belongs(new))
+        {
+            bytes = new;
+        }
         let file = NameFile::parse(&bytes).ok()?;
         let fits = file.full().len() > self.cryptor.threshold() as usize;
         let proper = fits && file.belongs_to(node_name);

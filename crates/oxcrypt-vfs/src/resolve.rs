@@ -59,6 +59,11 @@ impl NodeName {
         self.as_bytes().ends_with(LONG_SUFFIX)
     }
 
+    /// Whether `file` is inside of it.
+    pub(crate) fn is_wrapper_of(&self, file: &NodeName) -> bool {
+        file.len > self.len
+    }
+
     /// `node/inner`.
     pub(crate) fn join(&self, inner: &[u8]) -> NodeName {
         let mut joined = self.clone();
@@ -103,7 +108,7 @@ impl<S: Store> Found<S> {
     }
 
     /// Path of the ciphertext file that makes the node what it is, relative to the content
-    /// directory: moving this file onto another node's replaces that node atomically.
+    /// directory: moving this file onto another node's replaces that node in one step.
     pub(crate) fn type_path(&self) -> NodeName {
         match self.content {
             Content::File if self.node_name.is_long() => self.node_name.join(CONTENTS_FILE),

@@ -5,7 +5,7 @@ use oxcrypt_store::Store;
 
 use crate::error::{ErrorKind, Result};
 use crate::node::NAMES_UNSYNCED;
-use crate::resolve::{CONTENTS_FILE, parse_lookup};
+use crate::resolve::{CONTENTS_FILE, NAME_FILE, parse_lookup};
 use crate::types::{Entry, NodeId};
 use crate::vault_fs::VaultFs;
 
@@ -42,6 +42,8 @@ impl<S: Store> VaultFs<S> {
                 .link(&from_dir, source.as_bytes(), &content, target)?;
         } else {
             self.build_wrapper(&content, &sealed, |temp| {
+                // An old file would be in a wrapper that a power cut leaves without a name.
+                self.make_name_durable(&content, temp, NAME_FILE)?;
                 let target = temp.join(CONTENTS_FILE);
                 let target = target.as_bytes();
                 Ok(self

@@ -7,4 +7,7 @@ mod list;
 mod lookup;
 mod remove;
 pub(crate) mod rename;
+mod replace;
 mod wrapper;
+
+pub(crate) use wrapper::NEW_NAME_FILE;

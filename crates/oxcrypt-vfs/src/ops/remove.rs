@@ -167,7 +167,7 @@ impl<S: Store> VaultFs<S> {
     /// Removes an empty directory.
     ///
     /// CRASH: the node goes first, so that a crash leaves an orphaned, empty content directory,
-    /// which nobody sees and `check` removes; never a node that leads nowhere.
+    /// which nobody sees and `check` moves to `LOST+FOUND`; never a node that leads nowhere.
     ///
     /// # Errors
     /// `NotEmpty`, also when only undecryptable or foreign files are left: nothing that was not

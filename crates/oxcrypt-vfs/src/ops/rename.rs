@@ -1,19 +1,17 @@
 //! Moving nodes.
 //!
-//! A node moves by one `rename` in the store, in one of two ways. Onto a free name the *node* moves
-//! (a file, or a wrapper directory). Onto a taken name of the same kind only the *type file* moves,
-//! onto the other's: the target changes from old to new in that one step, whatever the form of the
-//! two names, and the emptied source wrapper is removed after it.
+//! A node moves onto a free name by one `rename` in the store: the *node* moves, a file or a wrapper
+//! directory. `replace` has the moves onto taken names.
 //!
-//! CRASH: between the steps a crash leaves (a) both names of a file, as hard links; (b) an emptied
-//! source wrapper; (c) a wrapper whose `name.c9s` still holds the old name; (d) an orphaned, empty
-//! content directory. `check` repairs each without loss.
+//! CRASH: between the steps a crash leaves (a) both names of a file, as hard links; (b) a wrapper whose
+//! `name.c9s` still holds the old name, with the new one beside it, which is shown under the new one.
+//! `check` repairs each without loss.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oxcrypt_core::name::CleartextName;
-use oxcrypt_store::{Node as StoreNode, RenameMode, Store, StoreErrorKind, TimeSet};
+use oxcrypt_store::{Node as StoreNode, RenameMode, Store, TimeSet};
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 
 use super::wrapper::NEW_NAME_FILE;
@@ -41,8 +39,13 @@ pub(crate) struct Side<'a, S: Store> {
 }
 
 impl<S: Store> Side<'_, S> {
-    fn name_bytes(&self) -> &[u8] {
+    pub(super) fn name_bytes(&self) -> &[u8] {
         self.name.as_str().as_bytes()
+    }
+
+    /// Whether `node` is stored under this name, and not only shown under it.
+    pub(super) fn stores(&self, node: &Found<S>) -> bool {
+        self.sealed.node_name.as_bytes() == node.node_name.as_bytes()
     }
 }
 
@@ -162,8 +165,6 @@ impl<S: Store> VaultFs<S> {
         if matches!(source.content, Content::File) {
             return self.move_file_to_free(from, source, to);
         }
-        let was_long = source.node_name.is_long();
-        let is_long = to.sealed.full.is_some();
         self.prepare_form(from, source, to)?;
         self.store
             .rename(
@@ -174,17 +175,29 @@ impl<S: Store> VaultFs<S> {
                 RenameMode::NoReplace,
             )
             .inspect_err(|_| self.unprepare_form(from, source, to))?;
-        match (was_long, is_long) {
-            (true, true) => {
-                let (new, old) = (target.join(NEW_NAME_FILE), target.join(NAME_FILE));
-                let (new, old) = (new.as_bytes(), old.as_bytes());
-                self.store
-                    .rename(&to.content, new, &to.content, old, RenameMode::Replace)?;
-            }
-            (true, false) => self.remove_if_there(&to.content, &target.join(NAME_FILE))?,
-            (false, _) => {}
+        self.settle_name(to, source).inspect_err(|_| {
+            // Under its old name in the place of another it would be in everybody's way.
+            let (a, b) = (target.as_bytes(), source.node_name.as_bytes());
+            let mode = RenameMode::NoReplace;
+            let _ = self.store.rename(&to.content, a, &from.content, b, mode);
+            self.unprepare_form(from, source, to);
+        })
+    }
+
+    /// Puts the prepared `name.c9s` of a wrapper in the place of the old one.
+    pub(super) fn take_new_name(&self, content: &S::Dir, wrapper: &NodeName) -> Result<()> {
+        let (new, old) = (wrapper.join(NEW_NAME_FILE), wrapper.join(NAME_FILE));
+        let (new, old) = (new.as_bytes(), old.as_bytes());
+        Ok(self
+            .store
+            .rename(content, new, content, old, RenameMode::Replace)?)
+    }
+
+    /// Removes the `name.c9s` of a node whose name is no longer long. No reader minds one.
+    fn drop_name_file(&self, content: &S::Dir, node: &NodeName) {
+        if let Err(e) = self.remove_if_there(content, &node.join(NAME_FILE)) {
+            tracing::debug!(error = %e, "a superfluous name.c9s is left");
         }
-        Ok(())
     }
 
     fn move_file_to_free(
@@ -194,146 +207,85 @@ impl<S: Store> VaultFs<S> {
         to: &Side<'_, S>,
     ) -> Result<()> {
         let content_path = source.type_path();
-        if to.sealed.full.is_none() {
+        if to.sealed.full.is_none() && !source.node_name.is_long() {
             let (a, b) = (content_path.as_bytes(), to.sealed.node_name.as_bytes());
-            // Out of a wrapper as a second name first, so that no wrapper stays without content.
-            let linked = if source.node_name.is_long() {
-                self.store.link(&from.content, a, &to.content, b)
-            } else {
-                Err(StoreErrorKind::Unsupported.into())
-            };
-            match linked.map_err(Error::from) {
-                Err(e) if no_hard_links(&e) => {
-                    let mode = RenameMode::NoReplace;
-                    self.store.rename(&from.content, a, &to.content, b, mode)?;
-                }
-                other => other?,
-            }
-        } else {
-            // The wrapper appears with the content already in it, as a second name of the file.
-            let linked = self.build_wrapper(&to.content, &to.sealed, |temp| {
-                self.make_name_durable(&to.content, temp, NAME_FILE)?;
-                let path = temp.join(CONTENTS_FILE);
-                let (a, b) = (content_path.as_bytes(), path.as_bytes());
-                Ok(self.store.link(&from.content, a, &to.content, b)?)
-            });
-            match linked {
-                Ok(()) => self
-                    .store
-                    .remove_file(&from.content, content_path.as_bytes())?,
-                Err(e) if no_hard_links(&e) => {
-                    self.move_into_new_wrapper(from, &content_path, to)?;
-                }
-                Err(e) => return Err(e),
-            }
+            let mode = RenameMode::NoReplace;
+            return Ok(self.store.rename(&from.content, a, &to.content, b, mode)?);
         }
-        if source.node_name.is_long() {
-            self.remove_wrapper(&from.content, &source.node_name, CONTENTS_FILE)?;
+        // As a second name of the file first, so that no wrapper stays without content.
+        match self.link_to_free(from, &content_path, to) {
+            Ok(()) => self
+                .remove_type_file(&from.content, source)
+                .inspect_err(|_| self.unlink_from_free(to)),
+            Err(e) if no_hard_links(&e) => {
+                self.rename_content_to_free(from, &content_path, to)?;
+                if source.node_name.is_long() {
+                    self.remove_wrapper(&from.content, &source.node_name, CONTENTS_FILE)?;
+                }
+                Ok(())
+            }
+            Err(e) => Err(e),
         }
-        Ok(())
     }
 
-    /// Without hard links the wrapper exists for a moment without its content.
-    fn move_into_new_wrapper(
+    /// A wrapper appears with the content already in it.
+    fn link_to_free(
         &self,
         from: &Side<'_, S>,
         content_path: &NodeName,
         to: &Side<'_, S>,
     ) -> Result<()> {
+        let a = content_path.as_bytes();
+        if to.sealed.full.is_none() {
+            let b = to.sealed.node_name.as_bytes();
+            return Ok(self.store.link(&from.content, a, &to.content, b)?);
+        }
+        self.build_wrapper(&to.content, &to.sealed, |temp| {
+            self.make_name_durable(&to.content, temp, NAME_FILE)?;
+            let path = temp.join(CONTENTS_FILE);
+            let b = path.as_bytes();
+            Ok(self.store.link(&from.content, a, &to.content, b)?)
+        })
+    }
+
+    /// It keeps its old name after all.
+    fn unlink_from_free(&self, to: &Side<'_, S>) {
+        let name = &to.sealed.node_name;
+        let done = if name.is_long() {
+            self.remove_wrapper(&to.content, name, CONTENTS_FILE)
+        } else {
+            self.remove_if_there(&to.content, name)
+        };
+        if let Err(e) = done {
+            tracing::warn!(error = %e, "a failed rename leaves two names of one file");
+        }
+    }
+
+    /// Without hard links a wrapper exists for a moment without its content.
+    fn rename_content_to_free(
+        &self,
+        from: &Side<'_, S>,
+        content_path: &NodeName,
+        to: &Side<'_, S>,
+    ) -> Result<()> {
+        let a = content_path.as_bytes();
+        let mode = RenameMode::NoReplace;
+        let name = &to.sealed.node_name;
+        if to.sealed.full.is_none() {
+            let b = name.as_bytes();
+            return Ok(self.store.rename(&from.content, a, &to.content, b, mode)?);
+        }
         self.build_wrapper(&to.content, &to.sealed, |temp| {
             self.make_name_durable(&to.content, temp, NAME_FILE)
         })?;
-        let target = to.sealed.node_name.join(CONTENTS_FILE);
-        let (a, b) = (content_path.as_bytes(), target.as_bytes());
+        let target = name.join(CONTENTS_FILE);
+        let b = target.as_bytes();
         self.store
-            .rename(&from.content, a, &to.content, b, RenameMode::NoReplace)
+            .rename(&from.content, a, &to.content, b, mode)
             .map_err(|e| {
-                let _ = self.remove_wrapper(&to.content, &to.sealed.node_name, NAME_FILE);
+                let _ = self.remove_wrapper(&to.content, name, NAME_FILE);
                 Error::from(e)
             })
-    }
-
-    /// Moves a node over another one.
-    fn replace(
-        &self,
-        from: &Side<'_, S>,
-        source: &Found<S>,
-        to: &Side<'_, S>,
-        target: &Found<S>,
-    ) -> Result<()> {
-        if source.stat.id == target.stat.id && source.kind() == NodeKind::File {
-            // Two names of one file: rename(2) leaves both.
-            return Ok(());
-        }
-        match (source.kind(), target.kind()) {
-            (NodeKind::Directory, NodeKind::Directory) => {
-                return self.replace_dir(from, source, to, target);
-            }
-            (NodeKind::Directory, _) => return Err(ErrorKind::NotDirectory.into()),
-            (_, NodeKind::Directory) => return Err(ErrorKind::IsDirectory.into()),
-            _ => {}
-        }
-        let victim = self.keep_open(to.parent, to.name_bytes(), target)?;
-        if source.kind() == target.kind() {
-            self.make_form_durable(to, target)?;
-            self.store.rename(
-                &from.content,
-                source.type_path().as_bytes(),
-                &to.content,
-                target.type_path().as_bytes(),
-                RenameMode::Replace,
-            )?;
-            if !source.is_plain_file() {
-                self.remove_type_file(&from.content, source)?;
-            }
-            self.touch_parents([from, to], [source, target]);
-        } else {
-            // A file and a symbolic link: the nodes swap, then the old one goes.
-            self.exchange_nodes(from, source, to, target)?;
-            let remains = self.probe(&from.content, &source.node_name)?;
-            self.remove_type_file(&from.content, &remains)?;
-        }
-        if let Some(victim) = victim {
-            self.name_gone(&victim, to.parent, to.name_bytes(), target.stat.nlink);
-        }
-        self.moved(from, source, to);
-        Ok(())
-    }
-
-    fn replace_dir(
-        &self,
-        from: &Side<'_, S>,
-        source: &Found<S>,
-        to: &Side<'_, S>,
-        target: &Found<S>,
-    ) -> Result<()> {
-        let Content::Dir { hash, handle, .. } = &target.content else {
-            return Err(ErrorKind::Internal.into());
-        };
-        if source.stat.id == target.stat.id {
-            // Two nodes claim one content directory: a damaged vault, not a rename.
-            return Err(ErrorKind::Damaged.into());
-        }
-        let litter = self.check_empty(handle)?;
-        let victim = self.nodes.find(&target.stat.id);
-        self.make_form_durable(to, target)?;
-        self.store.rename(
-            &from.content,
-            source.type_path().as_bytes(),
-            &to.content,
-            target.type_path().as_bytes(),
-            RenameMode::Replace,
-        )?;
-        self.remove_type_file(&from.content, source)?;
-        self.touch_parents([from, to], [source, target]);
-        if let Err(e) = self.remove_content_dir(hash, handle, &litter) {
-            tracing::warn!(error = %e, "an orphaned content directory is left for `check`");
-        }
-        if let Some(victim) = victim {
-            self.dir_gone(&victim, handle, to.parent, to.name_bytes());
-        }
-        self.moved(from, source, to);
-        Ok(())
     }
 
     /// RENAME_EXCHANGE.
@@ -367,46 +319,80 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// Before a type file moves into the wrapper of `node`, if that has a long name.
-    fn make_form_durable(&self, at: &Side<'_, S>, node: &Found<S>) -> Result<()> {
+    pub(super) fn make_form_durable(&self, at: &Side<'_, S>, node: &Found<S>) -> Result<()> {
         if !node.node_name.is_long() {
             return Ok(());
         }
         self.make_name_durable(&at.content, &node.node_name, NAME_FILE)
     }
 
-    /// Swaps two nodes of different kinds. Each takes on the form that its new name asks for.
-    fn exchange_nodes(
+    /// Swaps two nodes of different kinds. A file has another form under a long name than under a short
+    /// one, and none that suits both: then there is no single step, and none is offered.
+    pub(super) fn exchange_nodes(
         &self,
         from: &Side<'_, S>,
         source: &Found<S>,
         to: &Side<'_, S>,
         target: &Found<S>,
     ) -> Result<()> {
-        let stored_as = |side: &Side<'_, S>, node: &Found<S>| {
-            side.sealed.node_name.as_bytes() == node.node_name.as_bytes()
-        };
-        if !stored_as(from, source) || !stored_as(to, target) {
+        let a_file = [source, target].map(Found::kind).contains(&NodeKind::File);
+        if a_file && (from.sealed.full.is_some() || to.sealed.full.is_some()) {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        self.swap_nodes(from, source, to, target)?;
+        self.settle_name(to, source)
+            .inspect_err(|_| self.swap_back(from, source, to, target))?;
+        if let Err(e) = self.settle_name(from, target) {
+            // There is no way back any more; the new name beside the old one is enough for us.
+            tracing::warn!(error = %e, "a name.c9s is left for `check` to put in place");
+        }
+        Ok(())
+    }
+
+    /// Swaps two nodes, each with the `name.c9s` that its new name asks for beside its old one.
+    pub(super) fn swap_nodes(
+        &self,
+        from: &Side<'_, S>,
+        source: &Found<S>,
+        to: &Side<'_, S>,
+        target: &Found<S>,
+    ) -> Result<()> {
+        if !from.stores(source) || !to.stores(target) {
             // A node shown under another name than its own must first be given that name.
             return Err(ErrorKind::Unsupported.into());
         }
         // `name.c9s` is harmless where it is not needed, so it is put on both sides beforehand.
         self.prepare_form(from, source, to)?;
         self.prepare_form(to, target, from)
-            .and_then(|()| {
-                Ok(self.store.rename(
-                    &from.content,
-                    source.node_name.as_bytes(),
-                    &to.content,
-                    target.node_name.as_bytes(),
-                    RenameMode::Exchange,
-                )?)
-            })
+            .and_then(|()| self.swap_names(from, to))
             .inspect_err(|_| {
                 self.unprepare_form(from, source, to);
                 self.unprepare_form(to, target, from);
-            })?;
-        self.settle_form(to, source)?;
-        self.settle_form(from, target)
+            })
+    }
+
+    /// After [`Self::swap_nodes`], before any name was settled.
+    pub(super) fn swap_back(
+        &self,
+        from: &Side<'_, S>,
+        source: &Found<S>,
+        to: &Side<'_, S>,
+        target: &Found<S>,
+    ) {
+        if self.swap_names(from, to).is_ok() {
+            self.unprepare_form(from, source, to);
+            self.unprepare_form(to, target, from);
+        }
+    }
+
+    fn swap_names(&self, from: &Side<'_, S>, to: &Side<'_, S>) -> Result<()> {
+        Ok(self.store.rename(
+            &from.content,
+            from.sealed.node_name.as_bytes(),
+            &to.content,
+            to.sealed.node_name.as_bytes(),
+            RenameMode::Exchange,
+        )?)
     }
 
     /// Before `node` moves to the name of `to`: a wrapper gets the `name.c9s` it will need.
@@ -422,7 +408,7 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// It did not move after all.
-    fn unprepare_form(&self, at: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
+    pub(super) fn unprepare_form(&self, at: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
         if let (Some(_), Some(file)) = (&to.sealed.full, prepared_file(node)) {
             // What cannot be removed is not seen by any reader.
             let path = node.node_name.join(file);
@@ -430,46 +416,22 @@ impl<S: Store> VaultFs<S> {
         }
     }
 
-    /// After `was` moved to the name of `at`: brings it into the form of that name.
-    fn settle_form(&self, at: &Side<'_, S>, was: &Found<S>) -> Result<()> {
+    /// After `was` moved to the name of `at`: its `name.c9s` becomes the one of that name.
+    pub(super) fn settle_name(&self, at: &Side<'_, S>, was: &Found<S>) -> Result<()> {
         let (content, name) = (&at.content, &at.sealed.node_name);
-        let plain = was.is_plain_file();
-        let file = matches!(was.content, Content::File);
-        if plain && name.is_long() {
-            // A bare file under a hash: it moves into a wrapper of its own.
-            let temp = self.set_aside(content, name)?;
-            return self.build_wrapper(content, &at.sealed, |wrapper| {
-                self.make_name_durable(content, wrapper, NAME_FILE)?;
-                let inner = wrapper.join(CONTENTS_FILE);
-                let (a, b) = (temp.as_bytes(), inner.as_bytes());
-                Ok(self
-                    .store
-                    .rename(content, a, content, b, RenameMode::NoReplace)?)
-            });
-        }
-        if file && !plain && !name.is_long() {
-            // A wrapper under a short name: its content moves out.
-            let temp = self.set_aside(content, name)?;
-            let (a, b) = (temp.join(CONTENTS_FILE), name.as_bytes());
-            self.store
-                .rename(content, a.as_bytes(), content, b, RenameMode::NoReplace)?;
-            self.discard_wrapper(content, &temp);
+        if was.is_plain_file() {
             return Ok(());
         }
-        if !plain && name.is_long() && was.node_name.is_long() {
-            let (new, old) = (name.join(NEW_NAME_FILE), name.join(NAME_FILE));
-            let (new, old) = (new.as_bytes(), old.as_bytes());
-            self.store
-                .rename(content, new, content, old, RenameMode::Replace)?;
-        }
-        if !plain && !name.is_long() {
-            self.remove_if_there(content, &name.join(NAME_FILE))?;
+        match (was.node_name.is_long(), name.is_long()) {
+            (true, true) => self.take_new_name(content, name)?,
+            (true, false) => self.drop_name_file(content, name),
+            (false, _) => {}
         }
         Ok(())
     }
 
     /// Records that `node` is now at `to`.
-    fn moved(&self, from: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
+    pub(super) fn moved(&self, from: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
         if let Some(known) = self.nodes.find(&node.stat.id) {
             known.drop_place(from.parent.id, from.name_bytes());
             if let Err(e) = self.place(&known, to.parent, to.name_bytes()) {
@@ -498,7 +460,7 @@ impl<S: Store> VaultFs<S> {
 
     /// A type file that moved from wrapper to wrapper changed no entry of the directories around
     /// them, whose times must change all the same.
-    fn touch_parents(&self, sides: [&Side<'_, S>; 2], of: [&Found<S>; 2]) {
+    pub(super) fn touch_parents(&self, sides: [&Side<'_, S>; 2], of: [&Found<S>; 2]) {
         for (side, node) in sides.into_iter().zip(of) {
             if !node.is_plain_file() {
                 let dir = StoreNode::Dir(&side.content);
@@ -549,7 +511,7 @@ fn prepared_file<S: Store>(node: &Found<S>) -> Option<&'static [u8]> {
 }
 
 /// Whether a link failed because the store has none (or none left) for this file.
-fn no_hard_links(e: &Error) -> bool {
+pub(super) fn no_hard_links(e: &Error) -> bool {
     use ErrorKind as K;
     matches!(
         e.kind,

@@ -27,24 +27,31 @@ impl<S: Store> VaultFs<S> {
         sealed: &Sealed,
         fill: impl FnOnce(&NodeName) -> Result<()>,
     ) -> Result<()> {
+        let temp = self.temp_wrapper(content, sealed, fill)?;
+        let (a, b) = (temp.as_bytes(), sealed.node_name.as_bytes());
+        Ok(self
+            .store
+            .rename(content, a, content, b, RenameMode::NoReplace)
+            .inspect_err(|_| self.discard_wrapper(content, &temp))?)
+    }
+
+    /// Builds a wrapper under a temporary name.
+    pub(crate) fn temp_wrapper(
+        &self,
+        content: &S::Dir,
+        sealed: &Sealed,
+        fill: impl FnOnce(&NodeName) -> Result<()>,
+    ) -> Result<NodeName> {
         let temp = NodeName::new(&self.temp_name())?;
         self.store
             .create_dir(content, temp.as_bytes(), WRAPPER_MODE)?;
-        let built = self.write_name_file(content, &temp, sealed).and_then(|()| {
-            fill(&temp)?;
-            let target = sealed.node_name.as_bytes();
-            Ok(self.store.rename(
-                content,
-                temp.as_bytes(),
-                content,
-                target,
-                RenameMode::NoReplace,
-            )?)
-        });
+        let built = self
+            .write_name_file(content, &temp, sealed)
+            .and_then(|()| fill(&temp));
         if built.is_err() {
             self.discard_wrapper(content, &temp);
         }
-        built
+        built.map(|()| temp)
     }
 
     /// Writes `name.c9s` into a wrapper whose name is shortened; otherwise does nothing.
@@ -103,7 +110,8 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// Removes a wrapper that holds nothing but the files of the format. Anything else in it stays,
-    /// and the wrapper with it. It goes out of sight first: half of one would be damage.
+    /// and the wrapper with it. It goes out of sight first: half of one would be damage. After an
+    /// error it is there as before.
     pub(crate) fn remove_wrapper(
         &self,
         content: &S::Dir,
@@ -114,13 +122,26 @@ impl<S: Store> VaultFs<S> {
             Err(e) if e.kind == ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        self.remove_if_there(content, &temp.join(inner))?;
+        if let Err(e) = self.remove_if_there(content, &temp.join(inner)) {
+            let (a, b) = (temp.as_bytes(), wrapper.as_bytes());
+            let _ = self
+                .store
+                .rename(content, a, content, b, RenameMode::NoReplace);
+            return Err(e);
+        }
+        if let Err(e) = self.remove_emptied(content, wrapper, &temp) {
+            tracing::warn!(error = %e, "remains of a removed node are left, out of sight");
+        }
+        Ok(())
+    }
+
+    fn remove_emptied(&self, content: &S::Dir, wrapper: &NodeName, temp: &NodeName) -> Result<()> {
         if wrapper.is_long() {
             self.remove_if_there(content, &temp.join(NAME_FILE))?;
         }
         match self.store.remove_dir(content, temp.as_bytes()) {
             Err(e) if e.kind == StoreErrorKind::NotEmpty => {
-                self.remove_leftovers(content, wrapper, &temp)
+                self.remove_leftovers(content, wrapper, temp)
             }
             other => Ok(other?),
         }
@@ -160,7 +181,13 @@ impl<S: Store> VaultFs<S> {
     /// Removes an unfinished wrapper; errors leave it behind, where nobody sees it.
     pub(crate) fn discard_wrapper(&self, content: &S::Dir, temp: &NodeName) {
         use crate::resolve::{CONTENTS_FILE, DIR_FILE, SYMLINK_FILE};
-        for inner in [NAME_FILE, DIR_FILE, SYMLINK_FILE, CONTENTS_FILE] {
+        for inner in [
+            NAME_FILE,
+            NEW_NAME_FILE,
+            DIR_FILE,
+            SYMLINK_FILE,
+            CONTENTS_FILE,
+        ] {
             let _ = self.store.remove_file(content, temp.join(inner).as_bytes());
         }
         let _ = self.store.remove_dir(content, temp.as_bytes());

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use oxcrypt_store::Store;
 use oxcrypt_vfs::{
-    Attr, Caller, Entry, ErrorKind, NodeId, NodeKind, SeekTarget, SetAttr, TimeChange, Timestamp,
-    VaultFs,
+    Attr, Caller, Entry, ErrorKind, NodeId, NodeKind, RenameFlags, SeekTarget, SetAttr, TimeChange,
+    Timestamp, VaultFs,
 };
 
 use crate::bed::Bed;
@@ -100,6 +100,11 @@ impl<S: Store> Machine<S> {
                 let (dir, raw) = (self.real_dir(dir), self.raw(name));
                 let (to, to_raw) = (self.real_dir(to_dir), self.raw(to_name));
                 let got = self.vfs.rename(dir.0, &raw, to.0, &to_raw, flags);
+                if flags == RenameFlags::Exchange
+                    && got.is_err_and(|e| e.kind == ErrorKind::Unsupported)
+                {
+                    return self.may_be_refused((dir.1, &raw), (to.1, &to_raw));
+                }
                 let parsed = lookup_name(&raw).and_then(|a| Ok((a, new_name(&to_raw)?)));
                 let want =
                     parsed.and_then(|(a, b)| self.reference.rename((dir.1, &a), (to.1, &b), flags));
@@ -123,6 +128,24 @@ impl<S: Store> Machine<S> {
             Op::Reopen => self.reopen(),
             _ => self.step_content(op),
         }
+    }
+
+    /// A file changes places with something else only where both names are short.
+    fn may_be_refused(&self, from: (Id, &[u8]), to: (Id, &[u8])) -> Outcome {
+        let kind = |(dir, raw): (Id, &[u8])| {
+            let id = lookup_name(raw).and_then(|name| self.reference.lookup(dir, &name));
+            id.map(|id| self.reference.nodes[id].kind())
+        };
+        let kinds = [kind(from), kind(to)];
+        let longest = self.bed.setting.longest_short_name();
+        let is_long = |raw: &[u8]| lookup_name(raw).is_ok_and(|name| name.len() > longest);
+        ensure!(
+            kinds.contains(&Ok(NodeKind::File))
+                && kinds[0] != kinds[1]
+                && (is_long(from.1) || is_long(to.1)),
+            "an exchange of {kinds:?} is refused"
+        );
+        Ok(())
     }
 
     /// Operations that give a lookup on an entry.
