@@ -3,11 +3,13 @@
 //! `tests/interop/official-checker` is built on first use with Maven and a JDK 25. Without them the
 //! tests that need it say so and pass, except where `CI` is set: there they fail.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// What the checker said.
 #[derive(Debug)]
@@ -44,21 +46,81 @@ pub fn available() -> bool {
 /// With the checker's report if anything differs. Does nothing where the checker is [not
 /// available](available).
 pub fn official_check(vault: &Path, manifest: &Value, options: &[&str]) {
-    if !available() {
-        return;
+    if let Some(verdict) = official_verdict(vault, manifest, options) {
+        assert!(
+            verdict.good,
+            "the official library disagrees about {}:\n{}",
+            vault.display(),
+            verdict.report
+        );
     }
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("manifest.json");
-    std::fs::write(&file, serde_json::to_vec(manifest).unwrap()).unwrap();
-    let mut arguments = vec!["verify".as_ref(), vault.as_os_str(), file.as_os_str()];
-    arguments.extend(options.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
-    let verdict = run(&arguments);
-    assert!(
-        verdict.good,
-        "the official library disagrees about {}:\n{}",
-        vault.display(),
-        verdict.report
-    );
+}
+
+/// As [`official_check`], for those who go on whatever it says. `None` where it is not available.
+///
+/// # Panics
+/// If the checker cannot be run.
+#[must_use]
+pub fn official_verdict(vault: &Path, manifest: &Value, options: &[&str]) -> Option<Verdict> {
+    available().then(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("manifest.json");
+        std::fs::write(&file, serde_json::to_vec(manifest).unwrap()).unwrap();
+        let mut arguments = vec!["verify".as_ref(), vault.as_os_str(), file.as_os_str()];
+        arguments.extend(options.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
+        run(&arguments)
+    })
+}
+
+/// The `entries` of a manifest for all that a directory shows, parents before their children.
+///
+/// # Panics
+/// If something there cannot be read.
+#[must_use]
+pub fn entries(dir: &Path) -> Vec<Value> {
+    let mut all = Vec::new();
+    list(dir, "", &mut all);
+    all
+}
+
+fn list(dir: &Path, at: &str, all: &mut Vec<Value>) {
+    let mut found: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    found.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in found {
+        let path = format!("{at}/{}", entry.file_name().into_string().unwrap());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            all.push(json!({"path": path, "type": "dir"}));
+            list(&entry.path(), &path, all);
+        } else if kind.is_symlink() {
+            let target = std::fs::read_link(entry.path()).unwrap();
+            let target = target.to_str().unwrap();
+            let size = target.len();
+            all.push(json!({"path": path, "type": "symlink", "size": size, "target": target}));
+        } else {
+            let (size, sha256) = digest(&entry.path());
+            all.push(json!({"path": path, "type": "file", "size": size, "sha256": sha256}));
+        }
+    }
+}
+
+/// Length and SHA-256 of a file of any size.
+fn digest(path: &Path) -> (usize, String) {
+    let mut file = std::fs::File::open(path).unwrap();
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        let read = file.read(&mut buffer).unwrap();
+        if read == 0 {
+            return (size, data_encoding::HEXLOWER.encode(&hash.finalize()));
+        }
+        hash.update(&buffer[..read]);
+        size += read;
+    }
 }
 
 /// The official health check; `good` means neither warnings nor worse. `None` where it is not

@@ -14,6 +14,7 @@ mod lower;
 mod model;
 mod powercut;
 mod random;
+mod soak;
 mod walk;
 mod workload;
 
@@ -64,6 +65,12 @@ enum Trouble {
     },
     /// Secrets in memory and on disk.
     Hygiene,
+    /// Mixed load for a long time.
+    Soak {
+        /// How long, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Used by the runs themselves: reads all of a directory tree, in a process that may hang.
     #[command(hide = true)]
     Walk {
@@ -81,6 +88,7 @@ fn main() -> ExitCode {
         Trouble::Enospc => enospc::run(&program),
         Trouble::Adversary { every } => adversary::run(&program, every),
         Trouble::Hygiene => hygiene::run(&program),
+        Trouble::Soak { seconds } => soak::run(&program, seconds, cli.seed),
         Trouble::Walk { dir } => {
             walk::print(&dir);
             true

@@ -105,6 +105,11 @@ impl File {
         self.may_be_gone = false;
     }
 
+    /// Whether these bytes are what was written, where nothing was interrupted.
+    pub(crate) fn holds(&self, got: &[u8]) -> bool {
+        self.now == got
+    }
+
     /// Why these bytes cannot be what is left of this file.
     pub(crate) fn judge(&self, got: &[u8]) -> Result<(), String> {
         if got.len() < self.least || got.len() > self.most {
@@ -172,7 +177,7 @@ impl Change {
 }
 
 /// The byte that operation `op` writes at place `i`.
-fn byte(op: u64, i: usize) -> u8 {
+pub(crate) fn byte(op: u64, i: usize) -> u8 {
     let mixed =
         (op.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (i as u64)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     (mixed >> 40) as u8

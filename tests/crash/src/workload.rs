@@ -17,7 +17,7 @@ const MAX_LEN: usize = 300_000;
 /// One writer. Its tree is `root/name`.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     pub(crate) name: String,
     pub(crate) loss: Loss,
     pub(crate) files: Vec<File>,
@@ -75,7 +75,7 @@ impl Worker {
         }
     }
 
-    fn step(&mut self) -> io::Result<()> {
+    pub(crate) fn step(&mut self) -> io::Result<()> {
         self.op += 1;
         match self.random.below(20) {
             0..=5 => self.write(true),
