@@ -1,5 +1,7 @@
 //! What the targets share: vaults with a known key, one for each cipher combination and backend.
 
+pub mod tree;
+
 use oxcrypt_core::{Backend, CipherCombo, Cryptor, MasterKey};
 
 /// The key of all vaults here.
