@@ -118,9 +118,13 @@ pub(crate) fn replay<S: Store>(
     if let Some(session) = Session::left_in(&**place)?
         && session.lost_something(&**vault, &**place)?
     {
-        let mut since = session.since.max(last_note);
-        since.secs = since.secs.saturating_sub(CLOCK_SLACK);
-        changed |= replay.mend_since(since)?;
+        let early = |mut t: Timestamp| {
+            t.secs = t.secs.saturating_sub(CLOCK_SLACK);
+            t
+        };
+        // A note is durable, but the small files of nodes that were made before it need not be.
+        let (made, grown) = (early(session.since), early(session.since.max(last_note)));
+        changed |= replay.mend_since(made, grown)?;
     }
     if changed {
         vault.sync_everything()?;
@@ -281,8 +285,9 @@ impl<S: Store> Replay<'_, S> {
         })
     }
 
-    /// Looks at everything that changed since `since` for what a cut leaves unfinished.
-    fn mend_since(&mut self, since: Timestamp) -> Result<bool> {
+    /// Looks for what a cut leaves unfinished: at nodes that changed since `made`, and at files that
+    /// did since `grown`.
+    fn mend_since(&mut self, made: Timestamp, grown: Timestamp) -> Result<bool> {
         let mender = self.mender();
         let mut mended = 0;
         walk(self.vault, self.data_dir, &mut |seen| {
@@ -293,8 +298,8 @@ impl<S: Store> Replay<'_, S> {
                 return Ok(());
             };
             if node.kind == oxcrypt_store::Kind::Dir
-                && node.ctime >= since
-                && remove_unborn(self.vault, seen.dir, seen.node, since)?
+                && node.ctime >= made
+                && remove_unborn(self.vault, seen.dir, seen.node, made)?
             {
                 tracing::warn!(
                     node = %String::from_utf8_lossy(seen.path),
@@ -306,7 +311,7 @@ impl<S: Store> Replay<'_, S> {
             let Ok(stat) = self.vault.stat_beneath(seen.dir, seen.name) else {
                 return Ok(());
             };
-            if stat.kind != oxcrypt_store::Kind::File || stat.ctime < since || stat.size == 0 {
+            if stat.kind != oxcrypt_store::Kind::File || stat.ctime < grown || stat.size == 0 {
                 return Ok(());
             }
             // What is not ours to write was not torn by us.

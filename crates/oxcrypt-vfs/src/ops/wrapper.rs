@@ -92,12 +92,16 @@ impl<S: Store> VaultFs<S> {
     /// Writes the content of a small file whose node is about to appear, so that after a power cut
     /// the node is not there without it.
     ///
-    /// Hosts order names, but they write data when they like. Those that matter (ext4, XFS, btrfs)
-    /// start to write a file when it is closed if it was emptied before, against just this damage,
-    /// and ext4 then lets no later name become durable before the data. A sync would be certain
-    /// everywhere and costs a hundred times as much; `fsync` of anything below does it.
+    /// Hosts order names, but they write data when they like. With a journal nothing needs to be done
+    /// about it: after a power cut a new node without its small file is seen and removed, as if it had
+    /// not been made yet, and `fsync` of anything below syncs the small file too.
+    ///
+    /// Without one it is left to the host. Those that matter (ext4, XFS, btrfs) start to write a file
+    /// when it is closed if it was emptied before, against just this damage, and ext4 then lets no
+    /// later name become durable before the data. A sync would be certain everywhere.
     pub(crate) fn write_before_link(&self, file: &S::File, bytes: &[u8]) -> Result<()> {
-        if self.options.durability == Durability::None {
+        let looked_after = self.journal.is_some() && self.options.durability == Durability::Normal;
+        if looked_after || self.options.durability == Durability::None {
             return Ok(self.store.write_at(file, bytes, 0)?);
         }
         self.store.write_at(file, &bytes[..bytes.len().min(1)], 0)?;
