@@ -16,6 +16,7 @@ mod handles;
 mod journal;
 mod node;
 mod ops;
+mod own_names;
 mod pending;
 mod rescue;
 mod resolve;

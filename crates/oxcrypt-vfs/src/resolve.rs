@@ -144,10 +144,10 @@ impl<S: Store> VaultFs<S> {
         let dir = parent.dir()?;
         let content = self.content_dir(parent)?;
         let sealed = self.seal(dir, name)?;
-        match self.probe(&content, &sealed.node_name) {
+        match self.look(parent, &content, &sealed.node_name) {
             Err(e) if e.kind == ErrorKind::NotFound => {
                 match self.alias_target(parent, &content, name)? {
-                    Some(node_name) => self.probe(&content, &node_name),
+                    Some(node_name) => self.look(parent, &content, &node_name),
                     None => Err(e),
                 }
             }
@@ -168,9 +168,28 @@ impl<S: Store> VaultFs<S> {
         }
     }
 
+    /// As [`Self::probe`], for a frontend that will be told of it.
+    pub(crate) fn look(
+        &self,
+        parent: &Node<S>,
+        content: &S::Dir,
+        node_name: &NodeName,
+    ) -> Result<Found<S>> {
+        let stat = self.store.stat(content, node_name.as_bytes());
+        if self.is_watching() {
+            let now = stat.as_ref().map(|stat| stat.id).ok();
+            self.own_names.told(parent.id, node_name.as_bytes(), now);
+        }
+        self.probe_as(content, node_name, stat?)
+    }
+
     /// Finds out what the node `node_name` in the content directory `content` is.
     pub(crate) fn probe(&self, content: &S::Dir, node_name: &NodeName) -> Result<Found<S>> {
         let stat = self.store.stat(content, node_name.as_bytes())?;
+        self.probe_as(content, node_name, stat)
+    }
+
+    fn probe_as(&self, content: &S::Dir, node_name: &NodeName, stat: Stat) -> Result<Found<S>> {
         match stat.kind {
             Kind::File if !node_name.is_long() => Ok(Found {
                 node_name: node_name.clone(),

@@ -14,6 +14,7 @@ use crate::event::{Event, EventKind, EventSink};
 use crate::handles::HandleClock;
 use crate::journal::{self, Claimed, Journal, JournalOptions, Replayed};
 use crate::node::{Body, DirState, Node, NodeTable, Place};
+use crate::own_names::OwnNames;
 use crate::pending::PendingHeaders;
 use crate::resolve::{Content, Found};
 use crate::types::{Attr, Durability, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
@@ -48,6 +49,7 @@ pub struct VaultFs<S: Store> {
     pub(crate) data_dir: S::Dir,
     pub(crate) events: Box<dyn EventSink>,
     pub(crate) watched: Watched<S>,
+    pub(crate) own_names: OwnNames,
     pub(crate) journal: Option<Journal<S>>,
     /// Keeps the journal's directory ours.
     pub(crate) claimed: Option<Claimed>,
@@ -85,6 +87,7 @@ impl<S: Store> VaultFs<S> {
             data_dir,
             events,
             watched: Watched::new(),
+            own_names: OwnNames::default(),
             journal: None,
             claimed: None,
             temp_names: AtomicU64::new(0),
@@ -205,6 +208,20 @@ impl<S: Store> VaultFs<S> {
             .expect("24 bytes");
         name[8..].copy_from_slice(&hex16(id));
         name
+    }
+
+    /// Notes how we left the name `node_name` in `parent`.
+    pub(crate) fn note_name(&self, parent: &Node<S>, content: &S::Dir, node_name: &[u8]) {
+        if !self.is_watching() {
+            return;
+        }
+        match self.store.stat(content, node_name) {
+            Ok(stat) => self.own_names.note(parent.id, node_name, Some(stat.id)),
+            Err(e) if e.kind == StoreErrorKind::NotFound => {
+                self.own_names.note(parent.id, node_name, None);
+            }
+            Err(_) => {}
+        }
     }
 
     /// Takes a lookup on a found node and records its name.

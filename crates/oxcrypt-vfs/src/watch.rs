@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oxcrypt_core::name::{self, NameBuf};
-use oxcrypt_store::{Stat, Store, Timestamp, WatchId};
+use oxcrypt_store::{Kind, Stat, Store, StoreErrorKind, Timestamp, WatchId};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -76,8 +76,13 @@ pub(crate) struct Watched<S: Store> {
     wrappers: Mutex<FxHashMap<WatchId, Wrapper<S>>>,
 }
 
-/// A directory and the name of a ciphertext node in it.
-type NamedNode<S> = (Arc<Node<S>>, Box<[u8]>);
+/// A ciphertext name about which something was heard.
+struct Heard<S: Store> {
+    parent: Arc<Node<S>>,
+    node_name: Box<[u8]>,
+    /// From inside the wrapper of this name.
+    inside: bool,
+}
 
 /// A watched wrapper.
 struct Wrapper<S: Store> {
@@ -97,13 +102,21 @@ impl<S: Store> Watched<S> {
     }
 
     /// The directory that a watch is about, and the name in it when it is about a wrapper.
-    fn meant_by(&self, id: WatchId, name: &[u8]) -> Option<NamedNode<S>> {
+    fn meant_by(&self, id: WatchId, name: &[u8]) -> Option<Heard<S>> {
         if let Some(dir) = self.dirs.lock().get(&id) {
-            return Some((dir.upgrade()?, name.into()));
+            return Some(Heard {
+                parent: dir.upgrade()?,
+                node_name: name.into(),
+                inside: false,
+            });
         }
         let wrappers = self.wrappers.lock();
         let wrapper = wrappers.get(&id)?;
-        Some((wrapper.parent.upgrade()?, wrapper.node_name.clone()))
+        Some(Heard {
+            parent: wrapper.parent.upgrade()?,
+            node_name: wrapper.node_name.clone(),
+            inside: true,
+        })
     }
 }
 
@@ -229,6 +242,11 @@ impl<S: Store> VaultFs<S> {
         }
     }
 
+    /// Whether anything is watched at all.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.watched.source.get().is_some()
+    }
+
     /// Starts watching a directory that the frontend is about to learn of.
     pub(crate) fn watch_dir(&self, node: &Arc<Node<S>>, content: &S::Dir) {
         let (Some(source), Ok(dir)) = (self.watched.source.get(), node.dir()) else {
@@ -343,8 +361,10 @@ impl<S: Store> VaultFs<S> {
         }
         let mut places = None;
         for (watch, node_name) in &changes.names {
-            if let Some((parent, node_name)) = self.watched.meant_by(*watch, node_name) {
-                self.name_changed(&parent, &node_name, &mut places, invalidate);
+            if let Some(heard) = self.watched.meant_by(*watch, node_name)
+                && !self.left_so(&heard)
+            {
+                self.name_changed(&heard.parent, &heard.node_name, &mut places, invalidate);
             }
         }
         for watch in &changes.dirs {
@@ -375,6 +395,22 @@ impl<S: Store> VaultFs<S> {
             }
             invalidate.node(node.id);
         }
+    }
+
+    /// Whether a name is as we left it ourselves: gone, or leading to the wrapper that we made.
+    fn left_so(&self, heard: &Heard<S>) -> bool {
+        let Ok(content) = self.content_dir(&heard.parent) else {
+            return false;
+        };
+        let found = match self.store.stat(&content, &heard.node_name) {
+            // What happens inside a wrapper says nothing about its name, and for a bare file the
+            // same event tells of its content.
+            Ok(stat) if stat.kind == Kind::Dir && !heard.inside => Some(stat.id),
+            Err(e) if e.kind == StoreErrorKind::NotFound => None,
+            Ok(_) | Err(_) => return false,
+        };
+        self.own_names
+            .explains(heard.parent.id, &heard.node_name, found)
     }
 
     fn name_changed(
@@ -439,7 +475,11 @@ impl<S: Store> VaultFs<S> {
         stat: &Stat,
         invalidate: &dyn Invalidate,
     ) {
-        if node.kind() == NodeKind::Directory || node.own.explains(stat.ctime) {
+        if node.kind() == NodeKind::Directory {
+            // It may have been away for a moment in which the frontend was told so.
+            return invalidate.doubt(parent.id, name.as_bytes());
+        }
+        if node.own.explains(stat.ctime) {
             return;
         }
         let logged = node

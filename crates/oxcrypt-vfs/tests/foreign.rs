@@ -318,3 +318,71 @@ fn lost_events_throw_nobody_out_of_a_directory() {
     };
     assert_eq!(bed.told_of(lost), ["dir?", "file"]);
 }
+
+/// What we leave behind ourselves is recognised by how it was left. Another program that brings a
+/// name back to just that state in between must be noticed all the same.
+#[test]
+fn a_name_that_changed_and_changed_back_is_told() {
+    let bed = Bed::new();
+    let (ours, theirs) = (&bed.ours, &bed.theirs);
+    bed.make("gone", b"ours");
+    ours.mkdir(CALLER, ROOT, b"kept", 0o755).unwrap();
+    bed.told();
+
+    // Gone, there again, seen so, gone again.
+    ours.unlink(ROOT, b"gone").unwrap();
+    theirs.create(CALLER, ROOT, b"gone", 0o600).unwrap();
+    bed.find("gone");
+    theirs.unlink(ROOT, b"gone").unwrap();
+    assert_eq!(bed.told(), ["gone"]);
+
+    // There, gone, seen so, the same one there again.
+    ours.rename(ROOT, b"kept", ROOT, b"dir", RenameFlags::Replace)
+        .unwrap();
+    theirs
+        .rename(ROOT, b"dir", ROOT, b"aside", RenameFlags::Replace)
+        .unwrap();
+    assert!(ours.lookup(ROOT, b"dir").is_err());
+    theirs
+        .rename(ROOT, b"aside", ROOT, b"dir", RenameFlags::Replace)
+        .unwrap();
+    assert!(bed.told().contains(&"dir?".to_owned()));
+}
+
+#[test]
+fn what_we_remove_make_and_move_is_not_told() {
+    let bed = Bed::new();
+    let ours = &bed.ours;
+    let long = "n".repeat(200);
+    for name in ["file", &long] {
+        bed.make(name, b"content");
+    }
+    for name in [b"dir1", b"dir2"] {
+        ours.mkdir(CALLER, ROOT, name, 0o755).unwrap();
+    }
+    ours.symlink(CALLER, ROOT, b"link", b"target").unwrap();
+    assert_eq!(bed.told(), [""; 0]);
+    for (from, to) in [
+        ("file", "moved"),
+        ("dir1", "dir3"),
+        ("link", "link2"),
+        (&*long, "short"),
+    ] {
+        ours.rename(
+            ROOT,
+            from.as_bytes(),
+            ROOT,
+            to.as_bytes(),
+            RenameFlags::Replace,
+        )
+        .unwrap();
+    }
+    assert_eq!(bed.told(), [""; 0]);
+    for name in ["moved", "link2", "short"] {
+        ours.unlink(ROOT, name.as_bytes()).unwrap();
+    }
+    for name in [b"dir2", b"dir3"] {
+        ours.rmdir(ROOT, name).unwrap();
+    }
+    assert_eq!(bed.told(), [""; 0]);
+}

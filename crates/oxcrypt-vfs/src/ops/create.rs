@@ -47,6 +47,12 @@ impl<S: Store> VaultFs<S> {
             self.store.set_mode(StoreNode::File(&file), mode)?;
         }
         let stat = self.store.stat_file(&file)?;
+        if sealed.full.is_some() {
+            self.note_name(&parent, &content, sealed.node_name.as_bytes());
+        } else if self.is_watching() {
+            let node_name = sealed.node_name.as_bytes();
+            self.own_names.note(parent.id, node_name, Some(stat.id));
+        }
         Ok(self.intern_new_file(&parent, &name, &sealed, file, &stat))
     }
 
@@ -148,6 +154,7 @@ impl<S: Store> VaultFs<S> {
             });
         let handle = made.inspect_err(|_| self.discard_content_dir(&path))?;
         let stat = self.store.stat_dir(&handle)?;
+        self.note_name(&parent, &content, sealed.node_name.as_bytes());
         self.mark_changed(&parent);
         let content = Content::Dir {
             dir_id,
@@ -261,6 +268,7 @@ impl<S: Store> VaultFs<S> {
             stat = Some(self.store.stat_file(&file)?);
             Ok(())
         })?;
+        self.note_name(&parent, &content, sealed.node_name.as_bytes());
         self.mark_changed(&parent);
         let stat = stat.ok_or(ErrorKind::Internal)?;
         let found = Found {

@@ -50,6 +50,7 @@ impl<S: Store> VaultFs<S> {
                     .store
                     .link(&from_dir, source.as_bytes(), &content, target)?)
             })?;
+            self.note_name(&parent, &content, sealed.node_name.as_bytes());
         }
         file.names_synced
             .store(NAMES_UNSYNCED, std::sync::atomic::Ordering::Release);

@@ -86,7 +86,8 @@ impl<S: Store> VaultFs<S> {
         name: &[u8],
     ) -> Option<Entry> {
         let _names = parent.dir().ok()?.lock.read();
-        let found = self.probe(content, &NodeName::new(node_name).ok()?).ok()?;
+        let node_name = NodeName::new(node_name).ok()?;
+        let found = self.look(parent, content, &node_name).ok()?;
         Some(self.intern_found(parent, name, &found).ok()?.1)
     }
 

@@ -44,6 +44,7 @@ impl<S: Store> VaultFs<S> {
         let own = victim.as_ref().map(|v| v.own.begin());
         self.remove_type_file(&content, &found)?;
         drop(own);
+        self.note_name(&parent, &content, found.node_name.as_bytes());
         if let Some(victim) = victim {
             self.name_gone(&victim, &parent, name.as_str().as_bytes(), found.stat.nlink);
         }
@@ -197,6 +198,7 @@ impl<S: Store> VaultFs<S> {
             self.rebuild_dir_node(&content, &parent, &name, dir_id, handle)?;
             return Err(e);
         }
+        self.note_name(&parent, &content, found.node_name.as_bytes());
         if let Some(node) = node {
             self.dir_gone(&node, handle, &parent, name.as_str().as_bytes());
         }

@@ -119,7 +119,7 @@ impl<S: Store> VaultFs<S> {
         let known = [Some(&source), target.as_ref()]
             .map(|found| found.and_then(|found| self.nodes.find(&found.stat.id)));
         let _own = known.each_ref().map(|n| n.as_ref().map(|n| n.own.begin()));
-        match (flags, target) {
+        let done = match (flags, target) {
             (RenameFlags::Exchange, Some(target)) => self
                 .refuse_loop(&target, &from_parent)
                 .and_then(|()| self.exchange(&from, &source, &to, &target)),
@@ -127,7 +127,11 @@ impl<S: Store> VaultFs<S> {
             (_, None) => self
                 .move_to_free(&from, &source, &to)
                 .map(|()| self.moved(&from, &source, &to)),
+        };
+        for side in [&from, &to] {
+            self.note_name(side.parent, &side.content, side.sealed.node_name.as_bytes());
         }
+        done
     }
 
     pub(crate) fn side<'a>(
