@@ -116,7 +116,10 @@ fn by_call(point: &Path, options: &MountOptions) -> io::Result<OwnedFd> {
 
 /// Options that go to the kernel either way.
 fn for_the_kernel(options: &MountOptions) -> Vec<String> {
-    let mut words = vec![SUBTYPE.to_owned(), "default_permissions".to_owned()];
+    let mut words = vec![SUBTYPE.to_owned()];
+    if options.kernel_compares_modes() {
+        words.push("default_permissions".to_owned());
+    }
     // The kernel knows no "root only": that is checked request by request.
     if options.access != Access::Owner {
         words.push("allow_other".to_owned());

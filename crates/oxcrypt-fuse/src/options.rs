@@ -112,6 +112,15 @@ impl MountOptions {
         }
     }
 
+    /// Whether the kernel is to compare modes with the rights of whoever asks.
+    ///
+    /// A mount of root's that nobody else may enter needs no such comparison: root may do all, but
+    /// run what nobody may. It would cost one more request before each that follows a change in
+    /// the same directory, because the kernel then asks for the directory's mode anew.
+    pub(crate) fn kernel_compares_modes(&self) -> bool {
+        self.access != Access::Owner || !rustix::process::geteuid().is_root()
+    }
+
     pub(crate) fn reader_threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(2, usize::from),

@@ -501,3 +501,26 @@ fn counters_and_events_are_json() {
     );
     check_lines(&ox.run("--json lock m").good().out);
 }
+
+/// Root's own mount does without the kernel's comparison of modes; what root may not do stays so.
+#[test]
+fn what_nobody_may_run_root_may_not_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    let program = ox.path("m/program");
+    std::fs::write(&program, "#!/bin/sh\nexit 7\n").unwrap();
+    for (mode, may_run) in [(0o644, false), (0o755, true), (0o600, false), (0o100, true)] {
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
+        let test = Command::new("test").arg("-x").arg(&program).status();
+        assert_eq!(test.unwrap().success(), may_run, "test -x with {mode:o}");
+        let ran = Command::new(&program).status();
+        let root = rustix::process::geteuid().is_root();
+        let code = ran.map(|status| status.code().unwrap()).ok();
+        let expected = (may_run && (root || mode & 0o400 != 0)).then_some(7);
+        if root || mode != 0o100 {
+            assert_eq!(code, expected, "running with {mode:o}");
+        }
+    }
+    ox.run("lock v").good();
+}

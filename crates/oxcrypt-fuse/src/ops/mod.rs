@@ -182,6 +182,7 @@ impl<S: Store> Server<S> {
             Request::Write(write) => self.write(node, &write),
             Request::Fallocate { offset, len, mode } => self.allocate(node, offset, len, mode),
             Request::Seek { offset, whence } => self.seek(node, offset, whence),
+            Request::Access { mask } => self.access(node, mask),
             Request::StatFs => self.vfs.space().map_or_else(fail, |s| Reply::space(&s)),
             Request::FSync { data_only } => return self.fsync(node, data_only),
             Request::FSyncDir => return self.fsync_dir(node),

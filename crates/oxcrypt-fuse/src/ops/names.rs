@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use oxcrypt_store::Store;
-use oxcrypt_vfs::{ErrorKind, NodeId, RenameFlags, SetAttr};
+use oxcrypt_vfs::{ErrorKind, NodeId, NodeKind, RenameFlags, SetAttr};
 use rustix::io::Errno;
 
 use super::{Outcome, Server, caller, fail};
@@ -26,6 +26,18 @@ impl<S: Store> Server<S> {
     pub(super) fn getattr(&self, node: NodeId) -> Reply {
         let result = self.vfs.getattr(node);
         result.map_or_else(fail, |a| Reply::attr(&self.shown(&a), self.ttl(&a)))
+    }
+
+    /// Asked only where the kernel compares no modes, on behalf of root.
+    pub(super) fn access(&self, node: NodeId, mask: u32) -> Reply {
+        const EXECUTE: u32 = 1;
+        match self.vfs.getattr(node) {
+            Ok(a) if mask & EXECUTE != 0 && a.kind == NodeKind::File && a.mode & 0o111 == 0 => {
+                Reply::error(Errno::ACCESS)
+            }
+            Ok(_) => Reply::done(),
+            Err(e) => fail(e),
+        }
     }
 
     pub(super) fn statx(&self, node: NodeId) -> Reply {

@@ -24,6 +24,7 @@ pub(super) const OPENDIR: u32 = 27;
 pub(super) const READDIR: u32 = 28;
 pub(super) const RELEASEDIR: u32 = 29;
 pub(super) const FSYNCDIR: u32 = 30;
+pub(super) const ACCESS: u32 = 34;
 pub(super) const CREATE: u32 = 35;
 pub(super) const INTERRUPT: u32 = 36;
 pub(super) const DESTROY: u32 = 38;
@@ -41,7 +42,7 @@ pub(super) const COPY_FILE_RANGE_64: u32 = 53;
 #[must_use]
 pub fn args_len(opcode: u32) -> usize {
     match opcode {
-        FORGET | RENAME | LINK | MKDIR | OPEN | OPENDIR | INTERRUPT | BATCH_FORGET => 8,
+        FORGET | RENAME | LINK | MKDIR | OPEN | OPENDIR | ACCESS | INTERRUPT | BATCH_FORGET => 8,
         GETATTR | MKNOD | FSYNC | FSYNCDIR | CREATE | RENAME2 | INIT => 16,
         RELEASE | RELEASEDIR | FLUSH | LSEEK | STATX => 24,
         FALLOCATE => 32,

@@ -175,6 +175,10 @@ pub enum Request<'a> {
     /// Of a file or a directory: nothing is kept for an open one.
     Release,
     StatFs,
+    /// May root do this? Nobody else's rights are asked for here.
+    Access {
+        mask: u32,
+    },
     Fallocate {
         offset: u64,
         len: u64,
@@ -238,6 +242,9 @@ impl<'a> Request<'a> {
             op::FLUSH => Self::Flush,
             op::RELEASE | op::RELEASEDIR => Self::Release,
             op::STATFS => Self::StatFs,
+            op::ACCESS => Self::Access {
+                mask: access_mask(args)?,
+            },
             op::DESTROY => Self::Destroy,
             _ => Self::Other,
         })
@@ -376,6 +383,10 @@ fn ranged<'a>(
 
 fn sync_flags(mut args: Fields<'_>) -> Result<u32, Malformed> {
     args.skip(8)?;
+    args.u32()
+}
+
+fn access_mask(mut args: Fields<'_>) -> Result<u32, Malformed> {
     args.u32()
 }
 
