@@ -10,6 +10,7 @@ use std::sync::Arc;
 use oxcrypt_core::name::NameBuf;
 use oxcrypt_store::{Cookie, DirEntry, Kind, Store};
 
+use super::scout::Scout;
 use crate::alias::{AliasTable, Class};
 use crate::error::Result;
 use crate::node::Node;
@@ -104,12 +105,14 @@ impl<S: Store> VaultFs<S> {
         let mut aliases: Option<Arc<AliasTable>> = None;
         let mut failed = None;
         let mut plain = NameBuf::new();
+        let mut scout = Scout::default();
         self.store
             .list(&content, Cookie(from), room, &mut |entry| {
                 if matches!(entry.name, b"." | b"..") {
                     return visit(&entry, entry.name);
                 }
-                match self.classify(dir, &content, entry.name, &mut plain) {
+                scout.begin(entry.kind);
+                let flow = match self.classify(dir, &content, entry.name, &mut plain) {
                     Class::Foreign => ControlFlow::Continue(()),
                     Class::Normal(name) => visit(&entry, name.as_bytes()),
                     Class::Odd => {
@@ -128,7 +131,11 @@ impl<S: Store> VaultFs<S> {
                             None => ControlFlow::Continue(()),
                         }
                     }
+                };
+                if flow.is_continue() {
+                    scout.end(self, &content, entry.next);
                 }
+                flow
             })?;
         failed.map_or(Ok(()), Err)
     }

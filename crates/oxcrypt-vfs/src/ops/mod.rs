@@ -8,6 +8,7 @@ mod lookup;
 mod remove;
 pub(crate) mod rename;
 mod replace;
+mod scout;
 mod wrapper;
 
 pub(crate) use wrapper::NEW_NAME_FILE;
