@@ -14,7 +14,7 @@ server_of() {
     local candidate
     for candidate in /proc/[0-9]*; do
         if [ "$(readlink "$candidate/exe" 2>/dev/null)" = "$(readlink -f "$OXCRYPT")" ] &&
-            tr '\0' '\n' 2>/dev/null <"$candidate/cmdline" | grep -qxF -- "$1"; then
+            grep -qzxF -- "$1" "$candidate/cmdline" 2>/dev/null; then
             basename "$candidate"
             return
         fi
@@ -37,7 +37,7 @@ for ((cycle = 1; cycle <= cycles; cycle++)); do
     [ "$open" -le "$((descriptors + 2))" ] || fail "cycle $cycle: $open descriptors, first $descriptors"
     case $((cycle % 4)) in
         0) umount "$mnt" ;;
-        1) "$OXCRYPT" lock "$mnt" >/dev/null ;;
+        1) "$OXCRYPT" --quiet lock "$mnt" ;;
         2) kill -TERM "$pid" ;;
         3) fusermount3 -u "$mnt" ;;
     esac

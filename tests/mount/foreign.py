@@ -3,6 +3,7 @@
 `prepare MNT` fills a vault; `watch MNT OTHER_MNT OTHER_VAULT VAULT PID` changes the other one, carries each
 change over by files, and measures how long it takes until the mount shows it."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -24,6 +25,11 @@ def read(path):
             return file.read()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        # Opened in the moment between the change and its notice.
+        if error.errno == errno.ESTALE:
+            return None
+        raise
 
 
 def prepare(mnt):
@@ -38,10 +44,11 @@ def watch(mnt, other_mnt, other_vault, vault, pid):
     there = lambda name: os.path.join(other_mnt, name)
     slowest = 0.0
 
-    def carry():
-        # The way of a sync client: beside it, then renamed over the old one.
+    def carry(*how):
+        # The way of a sync client: beside it, then renamed over the old one. Times of directories are
+        # nobody's business: setting them would tell that something in a wrapper has changed.
         subprocess.run(
-            ["rsync", "-a", "--delete", other_vault + "/d/", vault + "/d/"], check=True
+            ["rsync", "-a", "--omit-dir-times", "--modify-window=-1", "--delete", *how, other_vault + "/d/", vault + "/d/"], check=True
         )
 
     def warm():
@@ -66,12 +73,25 @@ def watch(mnt, other_mnt, other_vault, vault, pid):
         if took > LIMIT:
             raise SystemExit(f"{text}: seen after {took:.2f} s")
 
-    def step(text, change, condition):
+    steps = 0
+
+    def step(text, change, condition, *how):
+        nonlocal steps
         change()
         # New files get their header a moment later.
         time.sleep(0.5)
-        carry()
+        carry(*how)
         seen(text, condition)
+        steps += 1
+
+    def exchange(one, two):
+        os.rename(there(one), there("aside"))
+        os.rename(there(two), there(one))
+        os.rename(there("aside"), there(two))
+
+    def retarget(name, target):
+        os.unlink(there(name))
+        os.symlink(target, there(name))
 
     warm()
     step("create", lambda: write(there("new"), b"n" * 70_000), lambda: read(here("new")) == b"n" * 70_000)
@@ -87,6 +107,19 @@ def watch(mnt, other_mnt, other_vault, vault, pid):
     step("below a new directory", lambda: write(there("newdir/file"), b"f"), lambda: read(here("newdir/file")) == b"f")
     step("rmdir", lambda: os.rmdir(there("dir/sub")), lambda: not os.path.exists(here("dir/sub")))
     step("rename of a directory", lambda: os.rename(there("dir"), there("dir2")), lambda: os.path.isdir(here("dir2")) and not os.path.exists(here("dir")) and read(here("dir2/inner")) is not None)
+
+    # Only what is inside of wrappers changes.
+    step("another target", lambda: retarget("link", "change"), lambda: os.readlink(here("link")) == "change")
+    step("another target, shown", lambda: retarget("link", "shrink"), lambda: read(here("link")) == b"s")
+    step("a long name again", lambda: write(there("L" * 200), b"longer than before"), lambda: read(here("L" * 200)) == b"longer than before")
+    step("a long name in place", lambda: write(there("L" * 200), b"short"), lambda: read(here("L" * 200)) == b"short", "--inplace")
+    step("in place", lambda: write(there("change"), b"C" * 90_001), lambda: read(here("change")) == b"C" * 90_001, "--inplace")
+    step("a long name for a directory", lambda: os.mkdir(there("D" * 200)), lambda: os.path.isdir(here("D" * 200)))
+    step("directories change places", lambda: exchange("dir2", "D" * 200), lambda: os.path.exists(here("D" * 200 + "/inner")) and os.listdir(here("dir2")) == [])
+    step("delete of a long name", lambda: os.unlink(there("L" * 200)), lambda: not os.path.exists(here("L" * 200)))
+    step("a file becomes a directory", lambda: (os.unlink(there("shrink")), os.mkdir(there("shrink"))), lambda: os.path.isdir(here("shrink")))
+    step("a directory becomes a link", lambda: (os.rmdir(there("dir2")), os.symlink("keep", there("dir2"))), lambda: os.path.islink(here("dir2")))
+    step("mode", lambda: os.chmod(there("change"), 0o640), lambda: os.stat(here("change")).st_mode & 0o777 == 0o640)
 
     # Read by a program that keeps it open: the holder keeps the old content, others see the new.
     holder = os.open(here("replace"), os.O_RDONLY)
@@ -107,7 +140,7 @@ def watch(mnt, other_mnt, other_vault, vault, pid):
     asked = switches(pid) - before
     if asked > 200:
         raise SystemExit(f"4000 stats after own writes woke the mount {asked} times")
-    print(f"14 kinds of change, the slowest seen after {slowest * 1000:.0f} ms (limit {LIMIT:.0f} s)")
+    print(f"{steps} kinds of change, the slowest seen after {slowest * 1000:.0f} ms (limit {LIMIT:.0f} s)")
 
 
 def switches(pid):

@@ -30,6 +30,8 @@ pass() { printf '%s: ok in %d s: %s\n' "$name" "$((SECONDS - began))" "$*"; }
 clean_up() {
     local status=$?
     trap - EXIT
+    # One that a test has stopped would let nobody unmount.
+    [ -z "$pid" ] || kill -CONT "$pid" 2>/dev/null || true
     if [ -n "$mnt" ] && mounted "$mnt"; then
         umount "$mnt" 2>/dev/null || umount -l "$mnt" || true
     fi
@@ -65,6 +67,14 @@ need() {
     apt-get install -y -qq --no-install-recommends "${2:-$1}" >/dev/null 2>&1 ||
         { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${2:-$1}" >/dev/null; } ||
         fail "cannot install ${2:-$1}"
+}
+
+# The same for a program that other users run too: one in the home of root will not do. Sets $NAME.
+need_for_all() {
+    local path
+    path=$(PATH=/usr/local/bin:/usr/bin:/bin command -v "$1") ||
+        { PATH=/usr/bin:/bin need "$1" "${2:-}" && path=$(PATH=/usr/bin:/bin command -v "$1"); }
+    printf -v "$1" %s "$path"
 }
 
 # Builds a program from the registry once; the directory is kept between runs.

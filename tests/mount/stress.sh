@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 need stress-ng
 
-seconds=$(short_long 2 20)
+seconds=$(short_long 1 20)
 # A stressor ends its round before it looks at the clock, and a hole of a gibibyte is a gibibyte of
 # zeros in a vault.
 patience=240

@@ -33,7 +33,7 @@ as_user sh -c "echo mine >'$mnt/file' && mkdir '$mnt/dir' && mv '$mnt/file' '$mn
 [ "$(as_user cat "$mnt/dir/file")" = mine ] || fail "read back differently"
 [ "$(as_user stat -c '%u %a' "$mnt/dir/file")" = "$user 400" ] || fail "owner or mode is wrong"
 if ls "$mnt" >/dev/null 2>&1; then fail "root sees into another user's vault"; fi
-as_user "$work/oxcrypt" lock "$mnt" >/dev/null || fail "the user cannot lock it"
+as_user "$work/oxcrypt" --quiet lock "$mnt" || fail "the user cannot lock it"
 ! mounted "$mnt" || fail "still mounted"
 mnt=
 pass "mounted, used and locked by user $user; root is kept out"
