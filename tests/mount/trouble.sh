@@ -61,9 +61,13 @@ suspended_server() {
     waiting=$!
     sleep 1
     kill -KILL "$waiting"
-    wait_end "$waiting" 50 || fail "who waits for a stopped server cannot be killed"
-    wait "$waiting" 2>/dev/null || true
+    # With rings the kernel has handed the request over already, and waits for its reply.
+    if [ "${OXCRYPT_TRANSPORT:-}" != ring ]; then
+        wait_end "$waiting" 50 || fail "who waits for a stopped server cannot be killed"
+    fi
     kill -CONT "$pid"
+    wait_end "$waiting" 100 || fail "who waited for a stopped server is not answered when it goes on"
+    wait "$waiting" 2>/dev/null || true
     wait_end "$writer" 600 || fail "a writer hangs after the server was stopped for a second"
     wait "$writer" || fail "a writer failed because the server was stopped for a second"
     is_noise "$mnt/stopped" 3 32 || fail "written around a stop and read back differently"
