@@ -20,6 +20,7 @@ mod local;
 mod mem;
 mod name;
 mod store;
+pub mod timing;
 mod types;
 
 pub use error::{Result, StoreError, StoreErrorKind};

@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use oxcrypt_core::name::{self, CleartextName, NameBuf, NameFile, conflict};
+use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{Cookie, Store, Timestamp};
 use rustc_hash::FxHashMap;
 
@@ -68,6 +69,7 @@ impl<S: Store> VaultFs<S> {
         }
         if node_name.ends_with(SHORT_SUFFIX) {
             let fits = node_name.len() <= self.cryptor.threshold() as usize;
+            let _crypt = Span::of(Phase::Crypt);
             return match self.cryptor.open_name(&dir.names, node_name, plain) {
                 Ok(name) if fits && is_proper(name) => Class::Normal(name),
                 Ok(_) | Err(_) => Class::Odd,
@@ -149,7 +151,7 @@ impl<S: Store> VaultFs<S> {
     pub(crate) fn alias_table(&self, parent: &Arc<Node<S>>) -> Result<Arc<AliasTable>> {
         let dir = parent.dir()?;
         let content = self.content_dir(parent)?;
-        let _names = dir.lock.write();
+        let _names = dir.names_exclusive();
         let stamp = self.store.stat_dir(&content)?.ctime;
         if let Some(table) = &*dir.aliases.lock()
             && table.stamp == stamp

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use oxcrypt_core::{DirHash, DirNames, FileHeader};
+use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{Identity, Store, WatchId};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustc_hash::FxHashMap;
 
 use crate::alias::AliasTable;
@@ -97,6 +98,20 @@ pub(crate) struct DirState<S: Store> {
     pub(crate) fresh: AtomicBool,
     /// The watch on the content directory.
     pub(crate) watch: Mutex<Option<WatchId>>,
+}
+
+impl<S: Store> DirState<S> {
+    /// Names are being resolved.
+    pub(crate) fn names_shared(&self) -> RwLockReadGuard<'_, ()> {
+        let _wait = Span::of(Phase::Lock);
+        self.lock.read()
+    }
+
+    /// A name is being changed.
+    pub(crate) fn names_exclusive(&self) -> RwLockWriteGuard<'_, ()> {
+        let _wait = Span::of(Phase::Lock);
+        self.lock.write()
+    }
 }
 
 /// A file: all its openers share this.

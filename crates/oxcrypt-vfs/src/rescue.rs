@@ -52,7 +52,7 @@ impl<S: Store> VaultFs<S> {
         name: &str,
     ) -> Result<String> {
         let dir = parent.dir()?;
-        let _names = dir.lock.write();
+        let _names = dir.names_exclusive();
         let content = self.content_dir(parent)?;
         let mut io = node.file()?.io.write();
         for nth in 1..=TRIES {

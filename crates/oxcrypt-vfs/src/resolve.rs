@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use oxcrypt_core::name::{CipherName, CleartextName};
 use oxcrypt_core::{DirHash, DirId};
+use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{Kind, OpenMode, Stat, Store, StoreError, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -129,6 +130,7 @@ pub(crate) struct Sealed {
 impl<S: Store> VaultFs<S> {
     /// Encrypts a name for a directory.
     pub(crate) fn seal(&self, dir: &DirState<S>, name: &CleartextName<'_>) -> Result<Sealed> {
+        let _crypt = Span::of(Phase::Crypt);
         let cipher = self.cryptor.seal_name(&dir.names, name);
         let node_name = NodeName::new(cipher.node())?;
         let full = cipher.is_long().then_some(cipher);

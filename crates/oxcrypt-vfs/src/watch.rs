@@ -430,7 +430,7 @@ impl<S: Store> VaultFs<S> {
         // What we do to names ourselves must not come between the looks at the store and at what we
         // know. Nobody is told anything before the lock is gone: the kernel may hold an operation in
         // this directory back until then.
-        let names = dir.lock.read();
+        let names = dir.names_shared();
         let found = self.probe(&content, &path).ok();
         let mut plain = NameBuf::new();
         let shown = self.shown_name(dir, &content, node_name, &mut plain);

@@ -20,6 +20,7 @@ pub use watch::{WatchEvent, WatchId, Watcher};
 
 use crate::error::{Result, StoreError};
 use crate::store::{Node, Store};
+use crate::timing::{Phase, Span};
 use crate::types::{
     Capabilities, Cookie, DirEntry, Incarnation, Latency, OpenMode, RenameMode, Space, Stat,
     TimeSet, Timestamp,
@@ -114,22 +115,27 @@ impl Store for LocalStore {
     }
 
     fn open_dir(&self, at: &LocalDir, name: &[u8]) -> Result<LocalDir> {
+        let _io = Span::of(Phase::Io);
         names::open_dir(at, name)
     }
 
     fn stat(&self, at: &LocalDir, name: &[u8]) -> Result<Stat> {
+        let _io = Span::of(Phase::Io);
         attr::stat(at, name)
     }
 
     fn stat_beneath(&self, at: &LocalDir, name: &[u8]) -> Result<Stat> {
+        let _io = Span::of(Phase::Io);
         attr::stat_beneath(at, name)
     }
 
     fn stat_dir(&self, dir: &LocalDir) -> Result<Stat> {
+        let _io = Span::of(Phase::Io);
         attr::stat_fd(dir)
     }
 
     fn stat_file(&self, file: &LocalFile) -> Result<Stat> {
+        let _io = Span::of(Phase::Io);
         attr::stat_fd(file)
     }
 
@@ -144,14 +150,17 @@ impl Store for LocalStore {
     }
 
     fn create_dir(&self, at: &LocalDir, name: &[u8], mode: u32) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         names::create_dir(at, name, mode)
     }
 
     fn remove_dir(&self, at: &LocalDir, name: &[u8]) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         names::remove(at, name, rustix::fs::AtFlags::REMOVEDIR)
     }
 
     fn remove_file(&self, at: &LocalDir, name: &[u8]) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         names::remove(at, name, rustix::fs::AtFlags::empty())
     }
 
@@ -163,46 +172,57 @@ impl Store for LocalStore {
         to: &[u8],
         mode: RenameMode,
     ) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         names::rename(from_at, from, to_at, to, mode)
     }
 
     fn link(&self, from_at: &LocalDir, from: &[u8], to_at: &LocalDir, to: &[u8]) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         names::link(from_at, from, to_at, to)
     }
 
     fn open(&self, at: &LocalDir, name: &[u8], mode: OpenMode) -> Result<LocalFile> {
+        let _io = Span::of(Phase::Io);
         names::open(at, name, mode)
     }
 
     fn read_at(&self, file: &LocalFile, buf: &mut [u8], offset: u64) -> Result<usize> {
+        let _io = Span::of(Phase::Io);
         data::read_at(file, buf, offset)
     }
 
     fn write_at(&self, file: &LocalFile, data: &[u8], offset: u64) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         data::write_at(file, data, offset)
     }
 
     fn set_len(&self, file: &LocalFile, len: u64) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         data::set_len(file, len)
     }
 
     fn allocate(&self, file: &LocalFile, offset: u64, len: u64, keep_size: bool) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         data::allocate(file, offset, len, keep_size)
     }
 
     fn sync_data(&self, file: &LocalFile) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         data::retry(|| rustix::fs::fdatasync(file))
     }
 
     fn sync_all(&self, file: &LocalFile) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         data::retry(|| rustix::fs::fsync(file))
     }
 
     fn sync_dir(&self, dir: &LocalDir) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         data::retry(|| rustix::fs::fsync(dir))
     }
 
     fn sync_everything(&self) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         data::retry(|| rustix::fs::syncfs(&self.root))
     }
 
@@ -212,22 +232,27 @@ impl Store for LocalStore {
         atime: Option<TimeSet>,
         mtime: Option<TimeSet>,
     ) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         attr::set_times(node, atime, mtime)
     }
 
     fn set_mode(&self, node: Node<'_, Self>, mode: u32) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         attr::set_mode(node, mode)
     }
 
     fn set_owner(&self, node: Node<'_, Self>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        let _io = Span::of(Phase::Io);
         attr::set_owner(node, uid, gid)
     }
 
     fn space(&self) -> Result<Space> {
+        let _io = Span::of(Phase::Io);
         attr::space(&self.root)
     }
 
     fn read_small(&self, at: &LocalDir, name: &[u8], max_len: usize) -> Result<Vec<u8>> {
+        let _io = Span::of(Phase::Io);
         data::read_small(at, name, max_len)
     }
 }

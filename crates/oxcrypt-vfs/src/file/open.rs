@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use oxcrypt_core::content::layout::SizeError;
 use oxcrypt_core::name::CleartextName;
+use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{OpenMode, Store, StoreErrorKind};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
@@ -31,7 +32,7 @@ impl<S: Store> VaultFs<S> {
     ) -> Result<RwLockReadGuard<'n, FileIo<S>>> {
         let file = node.file()?;
         file.used.store(true, Ordering::Relaxed);
-        let io = file.io.read();
+        let io = locked(|| file.io.read());
         if is_ready(&io, Need::Read) {
             return Ok(io);
         }
@@ -48,7 +49,7 @@ impl<S: Store> VaultFs<S> {
     ) -> Result<RwLockWriteGuard<'n, FileIo<S>>> {
         let file = node.file()?;
         file.used.store(true, Ordering::Relaxed);
-        let io = file.io.write();
+        let io = locked(|| file.io.write());
         if is_ready(&io, need) {
             return Ok(io);
         }
@@ -60,7 +61,7 @@ impl<S: Store> VaultFs<S> {
         let mut tries = 0;
         loop {
             let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-            let _dir = place.parent.dir()?.lock.read();
+            let _dir = place.parent.dir()?.names_shared();
             if !node.is_at(place.parent.id, &place.name) {
                 tries += 1;
                 if tries > 100 {
@@ -68,7 +69,7 @@ impl<S: Store> VaultFs<S> {
                 }
                 continue;
             }
-            let mut io = file.io.write();
+            let mut io = locked(|| file.io.write());
             if !is_ready(&io, need) {
                 self.open_backing(node, &mut io, &place, need)?;
             }
@@ -233,6 +234,12 @@ impl<S: Store> VaultFs<S> {
             ) => Err(self.corrupt(node, "length")),
         }
     }
+}
+
+/// Takes a lock, and counts how long that took.
+fn locked<G>(take: impl FnOnce() -> G) -> G {
+    let _wait = Span::of(Phase::Lock);
+    take()
 }
 
 fn is_writable<S: Store>(io: &FileIo<S>) -> bool {

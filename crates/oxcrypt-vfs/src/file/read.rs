@@ -5,6 +5,7 @@ use std::sync::Arc;
 use oxcrypt_core::ChunkBuf;
 use oxcrypt_core::content::layout::{CHUNK_LEN, ChunkIndex};
 use oxcrypt_store::Store;
+use oxcrypt_store::timing::{Phase, Span};
 
 use crate::error::{ErrorKind, Result};
 use crate::node::{FileIo, Node};
@@ -65,6 +66,7 @@ impl<S: Store> VaultFs<S> {
                 };
                 let mut filled = 0;
                 let mut end = got < want;
+                let _crypt = Span::of(Phase::Crypt);
                 for (i, chunk) in cipher[..got].chunks(chunk_len).enumerate() {
                     let index = ChunkIndex(first.0 + i as u64);
                     let room = &mut out[done + filled..];

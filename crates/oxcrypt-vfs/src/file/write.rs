@@ -9,6 +9,7 @@ use std::sync::Arc;
 use oxcrypt_core::ChunkBuf;
 use oxcrypt_core::content::layout::{CHUNK_LEN, ChunkIndex};
 use oxcrypt_core::rng::with_rng;
+use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{Node, Store, TimeSet};
 use parking_lot::RwLockWriteGuard;
 
@@ -306,6 +307,7 @@ impl<S: Store> VaultFs<S> {
             let old_len = layout.chunk_plain_len(span.index, size);
             let room = &mut cipher[filled..];
             if span.skip == 0 && span.len >= old_len {
+                let _crypt = Span::of(Phase::Crypt);
                 filled +=
                     with_rng(|rng| self.cryptor.seal_chunk(header, span.index, rng, part, room));
                 continue;
@@ -315,6 +317,7 @@ impl<S: Store> VaultFs<S> {
                 let sealed_len = old_len + layout.overhead();
                 let old = &mut room[..sealed_len];
                 let got = self.read_sealed(io, span.index, old)?;
+                let _crypt = Span::of(Phase::Crypt);
                 self.cryptor
                     .open_chunk(header, span.index, &old[..got], &mut plain[..old_len])
                     .map_err(|_| self.corrupt(node, "chunk"))?;
@@ -324,6 +327,7 @@ impl<S: Store> VaultFs<S> {
             }
             plain[span.skip..span.skip + span.len].copy_from_slice(part);
             let new_len = old_len.max(span.skip + span.len);
+            let _crypt = Span::of(Phase::Crypt);
             filled += with_rng(|rng| {
                 self.cryptor
                     .seal_chunk(header, span.index, rng, &plain[..new_len], room)

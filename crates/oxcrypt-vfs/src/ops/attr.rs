@@ -45,7 +45,7 @@ impl<S: Store> VaultFs<S> {
 
     fn stat_by_name(&self, node: &Arc<Node<S>>) -> Result<Stat> {
         let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-        let _names = place.parent.dir()?.lock.read();
+        let _names = place.parent.dir()?.names_shared();
         let found = self.locate(&place.parent, &parse_lookup(&place.name)?)?;
         if found.stat.id == node.identity {
             Ok(found.stat)
@@ -118,7 +118,7 @@ impl<S: Store> VaultFs<S> {
             Body::Symlink => {}
         }
         let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-        let _names = place.parent.dir()?.lock.read();
+        let _names = place.parent.dir()?.names_shared();
         let found = self.locate(&place.parent, &parse_lookup(&place.name)?)?;
         if found.stat.id != node.identity {
             return Err(ErrorKind::Stale.into());

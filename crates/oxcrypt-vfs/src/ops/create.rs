@@ -31,7 +31,7 @@ impl<S: Store> VaultFs<S> {
         let parent = self.node(parent)?;
         let name = CleartextName::parse(name)?;
         let dir = parent.dir()?;
-        let _names = dir.lock.write();
+        let _names = dir.names_exclusive();
         let content = self.content_dir(&parent)?;
         self.refuse_alias(&parent, &content, &name)?;
         let sealed = self.seal(dir, &name)?;
@@ -134,7 +134,7 @@ impl<S: Store> VaultFs<S> {
         let parent = self.node(parent)?;
         let name = CleartextName::parse(name)?;
         let dir = parent.dir()?;
-        let _names = dir.lock.write();
+        let _names = dir.names_exclusive();
         let content = self.content_dir(&parent)?;
         self.refuse_taken(&parent, &content, &name)?;
         let sealed = self.seal(dir, &name)?;
@@ -252,7 +252,7 @@ impl<S: Store> VaultFs<S> {
         let parent = self.node(parent)?;
         let name = CleartextName::parse(name)?;
         let dir = parent.dir()?;
-        let _names = dir.lock.write();
+        let _names = dir.names_exclusive();
         let content = self.content_dir(&parent)?;
         self.refuse_taken(&parent, &content, &name)?;
         let sealed = self.seal(dir, &name)?;
@@ -291,7 +291,7 @@ impl<S: Store> VaultFs<S> {
             return Err(ErrorKind::InvalidArgument.into());
         }
         let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-        let _names = place.parent.dir()?.lock.read();
+        let _names = place.parent.dir()?.names_shared();
         let name = CleartextName::parse(&place.name)?;
         let content = self.content_dir(&place.parent)?;
         let found = self.locate(&place.parent, &name)?;

@@ -86,7 +86,7 @@ impl<S: Store> VaultFs<S> {
         node_name: &[u8],
         name: &[u8],
     ) -> Option<Entry> {
-        let _names = parent.dir().ok()?.lock.read();
+        let _names = parent.dir().ok()?.names_shared();
         let node_name = NodeName::new(node_name).ok()?;
         let found = self.look(parent, content, &node_name).ok()?;
         Some(self.intern_found(parent, name, &found).ok()?.1)

@@ -20,7 +20,7 @@ impl<S: Store> VaultFs<S> {
             return self.lookup_dots(&parent, name);
         }
         let name = parse_lookup(name)?;
-        let _names = parent.dir()?.lock.read();
+        let _names = parent.dir()?.names_shared();
         let found = self.locate(&parent, &name)?;
         Ok(self
             .intern_found(&parent, name.as_str().as_bytes(), &found)?

@@ -25,7 +25,7 @@ impl<S: Store> VaultFs<S> {
         self.writable()?;
         let parent = self.node(parent)?;
         let name = parse_lookup(name)?;
-        let _names = parent.dir()?.lock.write();
+        let _names = parent.dir()?.names_exclusive();
         let content = self.content_dir(&parent)?;
         let found = match self.locate(&parent, &name) {
             Err(e) if e.kind == ErrorKind::Damaged => {
@@ -177,7 +177,7 @@ impl<S: Store> VaultFs<S> {
         self.writable()?;
         let parent = self.node(parent)?;
         let name = parse_lookup(name)?;
-        let _names = parent.dir()?.lock.write();
+        let _names = parent.dir()?.names_exclusive();
         let content = self.content_dir(&parent)?;
         let found = self.locate(&parent, &name)?;
         let Content::Dir {

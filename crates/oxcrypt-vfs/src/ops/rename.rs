@@ -60,7 +60,7 @@ impl<S: Store> VaultFs<S> {
         if a.id == b.id {
             return Ok(DirLocks {
                 _tree: None,
-                _first: a_dir.lock.write(),
+                _first: a_dir.names_exclusive(),
                 _second: None,
             });
         }
@@ -72,8 +72,8 @@ impl<S: Store> VaultFs<S> {
         };
         Ok(DirLocks {
             _tree: Some(tree),
-            _first: first.lock.write(),
-            _second: Some(second.lock.write()),
+            _first: first.names_exclusive(),
+            _second: Some(second.names_exclusive()),
         })
     }
 
