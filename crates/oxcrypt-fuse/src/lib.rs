@@ -9,6 +9,7 @@
 
 mod device;
 mod errno;
+mod latency;
 mod meter;
 mod mount;
 mod ops;
@@ -19,10 +20,12 @@ mod support;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 mod tests;
+mod trace;
 mod transport;
 mod watch;
 pub mod wire;
 
+pub use latency::Operation;
 pub use meter::Meter;
 pub use options::{Access, MountOptions, Transport};
 pub use session::{Mount, Unmounter};

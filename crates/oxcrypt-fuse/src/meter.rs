@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use crate::latency::{Kind, Latencies, Operation};
 use crate::options::Transport;
 
 /// Counters of one mount.
@@ -13,6 +15,7 @@ pub struct Meter {
     written: AtomicU64,
     transport: OnceLock<Transport>,
     foreign: AtomicU64,
+    latencies: Latencies,
 }
 
 impl Meter {
@@ -49,6 +52,16 @@ impl Meter {
     #[must_use]
     pub fn foreign_changes(&self) -> u64 {
         self.foreign.load(Ordering::Relaxed)
+    }
+
+    /// How long requests took, kind by kind, until their reply was sent.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operation> {
+        self.latencies.summary()
+    }
+
+    pub(crate) fn took(&self, kind: Kind, time: Duration) {
+        self.latencies.note(kind, time);
     }
 
     pub(crate) fn foreign(&self) {

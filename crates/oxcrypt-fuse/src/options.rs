@@ -73,6 +73,8 @@ pub struct MountOptions {
     pub writeback: bool,
     /// Answer open and opendir without a message.
     pub zero_message_open: bool,
+    /// Tell where the time of every so many requests went; 0 is none.
+    pub trace_rate: u64,
     /// Passed to the kernel as they are.
     pub extra: Vec<String>,
 }
@@ -97,6 +99,7 @@ impl Default for MountOptions {
             negative_ttl: Duration::from_secs(60),
             writeback: true,
             zero_message_open: true,
+            trace_rate: 0,
             extra: Vec::new(),
         }
     }

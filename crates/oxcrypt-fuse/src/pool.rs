@@ -62,6 +62,7 @@ impl Pool {
             let reply = std::panic::catch_unwind(AssertUnwindSafe(work));
             waiting.fetch_sub(1, Ordering::Relaxed);
             deliver(&reply.unwrap_or_else(|_| Reply::error(Errno::IO)));
+            crate::trace::replied();
         });
     }
 }

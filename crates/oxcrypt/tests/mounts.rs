@@ -524,3 +524,51 @@ fn what_nobody_may_run_root_may_not_run() {
     }
     ox.run("lock v").good();
 }
+
+#[test]
+fn the_time_of_requests_is_told() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!(
+        "mount v m {PW} --trace-rate 1 --log-file log --log-format json"
+    ))
+    .good();
+    std::fs::write(ox.path("m/file"), vec![7; 100_000]).unwrap();
+    std::fs::File::open(ox.path("m/file"))
+        .unwrap()
+        .sync_all()
+        .unwrap();
+    std::fs::create_dir(ox.path("m/dir")).unwrap();
+    let stats = check_lines(&ox.run("--json stats m").good().out).remove(0)["mounts"][0].clone();
+    let operations = stats["operations"].as_array().unwrap();
+    for name in ["create", "write", "sync", "mkdir"] {
+        let operation = operations.iter().find(|o| o["name"] == name).unwrap();
+        assert!(operation["count"].as_u64() >= Some(1), "{name}");
+        let [p50, p95, p99] =
+            ["p50_us", "p95_us", "p99_us"].map(|p| operation[p].as_f64().unwrap());
+        assert!(0.0 < p50 && p50 <= p95 && p95 <= p99, "{operation}");
+    }
+    let text = ox.run("stats m").good().out;
+    assert!(text.contains("p99") && text.contains("mkdir"), "{text}");
+    let text = ox.run("stats m --prometheus").good().out;
+    let line = "operation=\"mkdir\",quantile=\"0.99\"}";
+    assert!(text.contains(line), "{text}");
+    ox.run("lock v").good();
+
+    let log = std::fs::read_to_string(ox.path("log")).unwrap();
+    let traced: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["target"] == "oxcrypt_trace")
+        .map(|line| line["fields"].clone())
+        .collect();
+    for (op, phase) in [("write", "crypt_us"), ("sync", "io_us"), ("mkdir", "io_us")] {
+        let line = traced.iter().find(|t| t["op"] == op).unwrap();
+        let part = |name: &str| line[name].as_f64().unwrap();
+        assert!(part(phase) > 0.0, "{line}");
+        let known = part("queue_us") + part("lock_us") + part("io_us") + part("crypt_us");
+        assert!(
+            known + part("reply_us") <= part("total_us") * 1.001,
+            "{line}"
+        );
+    }
+}

@@ -9,15 +9,17 @@ mod names;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oxcrypt_store::Store;
 use oxcrypt_vfs::{Attr, Caller, Entry, Error, VaultFs};
 use rustix::io::Errno;
 
 use crate::errno::errno;
+use crate::latency::Kind;
 use crate::meter::Meter;
 use crate::options::{Access, MountOptions};
+use crate::trace::{Tracer, Watch};
 use crate::wire::init::{Chosen, Flags, Offer};
 use crate::wire::reply::Reply;
 use crate::wire::request::{Header, Request};
@@ -32,6 +34,7 @@ pub(crate) struct Server<S: Store> {
     pub(crate) vfs: Arc<VaultFs<S>>,
     pub(crate) options: MountOptions,
     pub(crate) meter: Arc<Meter>,
+    tracer: Tracer,
     /// The user whose mount it is.
     owner: u32,
 }
@@ -74,6 +77,7 @@ impl<S: Store> Server<S> {
         let owner = rustix::process::geteuid().as_raw();
         Self {
             vfs,
+            tracer: Tracer::new(options.trace_rate),
             options,
             owner,
             meter: Arc::default(),
@@ -117,15 +121,49 @@ impl<S: Store> Server<S> {
         if !self.is_permitted(header, &request) {
             return Errno::ACCESS.into();
         }
+        let kind = Kind::of(&request);
+        let asked = Instant::now();
+        let chosen = kind.is_some() && self.tracer.chooses_next();
+        let watch = chosen.then(|| Watch::begin(asked));
         let node = header.node;
-        match request {
+        let outcome = match request {
             // These are answered with data of any length, and came with none.
             Request::Read(range) => self.read(node, range, room),
             Request::ReadDir(range) => self.list(node, range, room),
             Request::ReadDirPlus(range) => self.list_plus(node, range, room),
             Request::ReadLink => self.readlink(node, room),
             request => self.answer_short(header, request),
+        };
+        let Some(kind) = kind else { return outcome };
+        match outcome {
+            Outcome::Later(work) => {
+                if let Some(watch) = watch {
+                    watch.leave();
+                }
+                self.timed(kind, asked, chosen, work)
+            }
+            outcome => {
+                self.meter.took(kind, asked.elapsed());
+                if let Some(watch) = watch {
+                    watch.end(kind);
+                }
+                outcome
+            }
         }
+    }
+
+    /// The time of what waits counts from when it was asked for.
+    fn timed(&self, kind: Kind, asked: Instant, chosen: bool, work: Work) -> Outcome {
+        let meter = Arc::clone(&self.meter);
+        Outcome::Later(Box::new(move || {
+            let watch = chosen.then(|| Watch::begin(asked));
+            let reply = work();
+            meter.took(kind, asked.elapsed());
+            if let Some(watch) = watch {
+                watch.end(kind);
+            }
+            reply
+        }))
     }
 
     /// The kernel lets in nobody or everybody; root alone is a matter of ours. What it does itself

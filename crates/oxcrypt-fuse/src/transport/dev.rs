@@ -65,4 +65,5 @@ fn answer<S: Store>(shared: &Shared<S>, frame: &mut Frame, len: usize) {
         }
         Outcome::Silence => {}
     }
+    crate::trace::replied();
 }

@@ -102,6 +102,10 @@ pub(crate) struct Options {
     /// Lines of text, or of JSON.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+    /// Tell in the log where the time of every N-th request went: waiting for a thread (queue), for
+    /// locks, in the store (io), in ciphers (crypt), and sending the reply.
+    #[arg(long, env = "OXCRYPT_TRACE_RATE", value_name = "N")]
+    pub(crate) trace_rate: Option<u64>,
     /// Serve the mount without the sandbox that keeps it to the vault.
     #[arg(long)]
     pub(crate) no_sandbox: bool,
@@ -310,6 +314,7 @@ impl Options {
             ("idle", self.idle.map(time)),
             ("dir-cache", self.dir_cache.map(time)),
             ("threads", self.threads.map(|v| v.to_string())),
+            ("trace-rate", self.trace_rate.map(|v| v.to_string())),
             ("durability", self.durability.map(|v| v.word().to_owned())),
             (
                 "transport",
@@ -370,6 +375,7 @@ impl Options {
                 .unwrap_or_else(|| vault.display().to_string()),
             transport: self.transport.map_or(Transport::Auto, Transport::from),
             threads: self.threads.unwrap_or(0),
+            trace_rate: self.trace_rate.unwrap_or(0),
             unwatched_ttl: self.dir_cache.unwrap_or(usual.unwatched_ttl),
             writeback: !self.no_writeback,
             ..usual

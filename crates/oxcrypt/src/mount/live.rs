@@ -180,6 +180,32 @@ pub(crate) struct Status {
     /// How often other programs were seen to change the vault.
     #[serde(default)]
     pub(crate) foreign_changes: u64,
+    /// How long requests took, kind by kind.
+    #[serde(default)]
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// One kind of requests.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Operation {
+    pub(crate) name: String,
+    pub(crate) count: u64,
+    pub(crate) p50_us: f64,
+    pub(crate) p95_us: f64,
+    pub(crate) p99_us: f64,
+}
+
+impl From<oxcrypt_fuse::Operation> for Operation {
+    fn from(o: oxcrypt_fuse::Operation) -> Self {
+        let micros = |d: Duration| d.as_nanos() as f64 / 1000.0;
+        Self {
+            name: o.name.to_owned(),
+            count: o.count,
+            p50_us: micros(o.p50),
+            p95_us: micros(o.p95),
+            p99_us: micros(o.p99),
+        }
+    }
 }
 
 impl Live {
@@ -248,6 +274,12 @@ impl Live {
             events: self.events.log().next,
             transport: self.meter.transport().map_or("", |t| t.word()).to_owned(),
             foreign_changes: self.meter.foreign_changes(),
+            operations: self
+                .meter
+                .operations()
+                .into_iter()
+                .map(Into::into)
+                .collect(),
         }
     }
 }

@@ -3,10 +3,15 @@
 use std::os::unix::fs::OpenOptionsExt;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::args::{LogFormat, Options};
 use crate::failure::{Host, Result};
+
+fn trace() -> Directive {
+    "oxcrypt_trace=info".parse().expect("a target and a level")
+}
 
 /// From now on; `OXCRYPT_LOG` says how much (as in `info` or `oxcrypt_vfs=debug`).
 pub(super) fn start(options: &Options, verbose: u8) -> Result<()> {
@@ -15,7 +20,11 @@ pub(super) fn start(options: &Options, verbose: u8) -> Result<()> {
         1 => "info",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_env("OXCRYPT_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let mut filter =
+        EnvFilter::try_from_env("OXCRYPT_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    if options.trace_rate.is_some_and(|rate| rate > 0) {
+        filter = filter.add_directive(trace());
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use oxcrypt_fuse::RingSupport;
 use serde::Serialize;
 
-use super::live::Status;
+use super::live::{Operation, Status};
 use super::table::{self, Mounted};
 use super::{control, lock};
 use crate::ctx::Ctx;
@@ -181,9 +181,31 @@ pub(crate) fn stats(ctx: &Ctx, args: &StatsArgs) -> Result<()> {
                 s.cpu_s,
                 s.events
             ))?;
+            ctx.out.line(operations(&s.operations))?;
         }
         Ok(())
     })
+}
+
+/// How long each kind of request took.
+fn operations(all: &[Operation]) -> String {
+    let mut out = format!(
+        "  {:<10}{:>12}{:>10}{:>10}{:>10}",
+        "request", "count", "p50", "p95", "p99"
+    );
+    let time = |micros: f64| match micros {
+        m if m < 1000.0 => format!("{m:.1} µs"),
+        m if m < 1_000_000.0 => format!("{:.1} ms", m / 1000.0),
+        m => format!("{:.1} s", m / 1_000_000.0),
+    };
+    for o in all {
+        let [p50, p95, p99] = [o.p50_us, o.p95_us, o.p99_us].map(time);
+        let (name, count) = (&o.name, o.count);
+        out.push_str(&format!(
+            "\n  {name:<10}{count:>12}{p50:>10}{p95:>10}{p99:>10}"
+        ));
+    }
+    out
 }
 
 /// How to have the other transport, where this machine has it.
@@ -247,14 +269,40 @@ fn prometheus(lines: &[Line]) -> String {
         ));
         for line in lines {
             let Some(status) = &line.status else { continue };
-            let point = shown(&line.mountpoint)
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"");
+            let point = label(line);
             out.push_str(&format!(
                 "oxcrypt_{name}{{mountpoint=\"{point}\"}} {}\n",
                 value(status)
             ));
         }
     }
+    out.push_str(
+        "# HELP oxcrypt_operation_seconds Time from a request to its reply.\n\
+         # TYPE oxcrypt_operation_seconds summary\n",
+    );
+    for line in lines {
+        let Some(status) = &line.status else { continue };
+        let point = label(line);
+        for o in &status.operations {
+            let labels = format!("mountpoint=\"{point}\",operation=\"{}\"", o.name);
+            for (quantile, micros) in [("0.5", o.p50_us), ("0.95", o.p95_us), ("0.99", o.p99_us)] {
+                out.push_str(&format!(
+                    "oxcrypt_operation_seconds{{{labels},quantile=\"{quantile}\"}} {}\n",
+                    micros / 1e6
+                ));
+            }
+            out.push_str(&format!(
+                "oxcrypt_operation_seconds_count{{{labels}}} {}\n",
+                o.count
+            ));
+        }
+    }
     out
+}
+
+/// The mount point as the text format wants it.
+fn label(line: &Line) -> String {
+    shown(&line.mountpoint)
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
 }

@@ -209,6 +209,7 @@ impl<'d> Lane<'d> {
         if bytes >= LONG {
             self.ring.submit(false, None)?;
         }
+        crate::trace::replied();
         Ok(())
     }
 
@@ -223,6 +224,7 @@ impl<'d> Lane<'d> {
             let (code, len) = answer_lent(&helped, &mut lent);
             helped.helpers.end();
             mailbox.put(Letter::Lent(lent, code, len));
+            crate::trace::replied();
         });
         Ok(())
     }
