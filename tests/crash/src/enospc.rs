@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use oxcrypt_tests::vaults;
 
+use crate::checks::Checks;
 use crate::daemon::{Bed, Daemon};
 use crate::kill9::damage;
 use crate::lower::Lower;
@@ -20,23 +21,6 @@ const MIB: usize = 1 << 20;
 const OLD_FILES: usize = 20;
 const NO_SPACE: i32 = 28;
 const TOO_LARGE: i32 = 27;
-
-struct Checks {
-    good: usize,
-    bad: usize,
-}
-
-impl Checks {
-    fn check(&mut self, what: &str, result: Result<(), String>) {
-        match result {
-            Ok(()) => self.good += 1,
-            Err(why) => {
-                self.bad += 1;
-                println!("enospc: {what}: {why}");
-            }
-        }
-    }
-}
 
 /// A different run of bytes for each seed.
 fn pattern(seed: usize, len: usize) -> Vec<u8> {
@@ -84,7 +68,7 @@ fn with_vault(program: &Path, name: &str) -> bool {
         &lower.dir.join("home"),
         sample.password(),
     );
-    let mut checks = Checks { good: 0, bad: 0 };
+    let mut checks = Checks::new("enospc");
     let mut daemon = bed.mount().unwrap();
     let root = bed.mountpoint.clone();
     for i in 0..OLD_FILES {
@@ -105,8 +89,7 @@ fn with_vault(program: &Path, name: &str) -> bool {
         Err(damage.join("; "))
     };
     checks.check("nothing in the vault is damaged", damage);
-    println!("enospc {name}: {} good, {} bad", checks.good, checks.bad);
-    checks.bad == 0
+    checks.print(name)
 }
 
 /// Fills the disk in synced pieces; returns how much was acknowledged.

@@ -52,6 +52,35 @@ impl Lower {
         run(Command::new("umount").arg(&self.dir));
     }
 
+    /// Makes it read-only, or writable again.
+    pub(crate) fn read_only(&self, read_only: bool) -> Result<(), String> {
+        let mode = if read_only {
+            "remount,ro"
+        } else {
+            "remount,rw"
+        };
+        let done = Command::new("mount")
+            .args(["-o", mode])
+            .arg(&self.dir)
+            .output();
+        let done = done.unwrap();
+        if done.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into_owned())
+        }
+    }
+
+    /// Takes it from its place; whoever has something open there keeps it.
+    pub(crate) fn detach(&self) {
+        run(Command::new("umount").arg("-l").arg(&self.dir));
+    }
+
+    /// Puts it back to its place.
+    pub(crate) fn attach(&self) {
+        self.mount();
+    }
+
     /// The power goes: nothing more reaches the disk, also not what the journal holds.
     pub(crate) fn cut(&self) {
         let dir = std::fs::File::open(&self.dir).unwrap();

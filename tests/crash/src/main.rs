@@ -5,11 +5,13 @@
 )]
 
 mod adversary;
+mod checks;
 mod daemon;
 mod enospc;
 mod hygiene;
 mod judge;
 mod kill9;
+mod lost;
 mod lower;
 mod model;
 mod powercut;
@@ -57,6 +59,8 @@ enum Trouble {
     },
     /// A full disk.
     Enospc,
+    /// Storage that turns read-only, fails, or goes away, and comes back.
+    Lost,
     /// One change to the ciphertext at a time, behind the back of the program.
     Adversary {
         /// Only each n-th case.
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Trouble::Kill9 { rounds } => kill9::run(&program, rounds, cli.seed),
         Trouble::Powercut { rounds } => powercut::run(&program, rounds, cli.seed),
         Trouble::Enospc => enospc::run(&program),
+        Trouble::Lost => lost::run(&program),
         Trouble::Adversary { every } => adversary::run(&program, every),
         Trouble::Hygiene => hygiene::run(&program),
         Trouble::Soak { seconds } => soak::run(&program, seconds, cli.seed),
