@@ -227,6 +227,15 @@ def reading_and_writing():
         file.truncate(40_000)
     tell("zeros", lambda: (os.stat("holes").st_size, digest("holes")))
     os.close(fd)
+    # What was written a moment ago and nobody has synced; copying programs look for it so.
+    for n in (5, 40_000):
+        fd = os.open(f"fresh{n}", os.O_RDWR | os.O_CREAT)
+        os.write(fd, b"f" * n)
+        for word, whence in (("data", os.SEEK_DATA), ("hole", os.SEEK_HOLE)):
+            for offset in (0, n - 1, n, -1):
+                tell(f"{word} at {offset} of {n}", os.lseek, fd, offset, whence)
+        tell("copied while open", lambda: (subprocess.run(["cp", f"fresh{n}", "copy"], check=True), digest("copy"))[1])
+        os.close(fd)
 
 
 def mapping():

@@ -31,6 +31,7 @@ const GETXATTR: u32 = 22;
 const INIT: u32 = 26;
 const READDIR: u32 = 28;
 const INTERRUPT: u32 = 36;
+const LSEEK: u32 = 46;
 const STATX: u32 = 52;
 
 fn vault() -> VaultFs<MemStore> {
@@ -181,6 +182,8 @@ fn a_file_is_made_written_read_and_listed() {
     // What is not served is refused for good.
     assert_eq!(kernel.ask(GETXATTR, node, &words(&[0, 0])).0, -38);
     assert_eq!(kernel.ask(INTERRUPT, 0, &words(&[4, 0])).0, -38);
+    // The kernel knows the length of what it has not written back, and we do not.
+    assert_eq!(kernel.ask(LSEEK, node, &words(&[0; 6])).0, -38);
     kernel.end();
 }
 

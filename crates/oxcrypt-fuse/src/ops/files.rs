@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oxcrypt_store::Store;
-use oxcrypt_vfs::{AllocateMode, NodeId, SeekTarget};
+use oxcrypt_vfs::{AllocateMode, NodeId};
 use rustix::io::Errno;
 
 use super::{Outcome, Server, empty, fail};
@@ -82,21 +82,5 @@ impl<S: Store> Server<S> {
             _ => return Reply::error(Errno::OPNOTSUPP),
         };
         empty(self.vfs.allocate(node, offset, len, mode))
-    }
-
-    pub(super) fn seek(&self, node: NodeId, offset: u64, whence: u32) -> Reply {
-        const SEEK_DATA: u32 = 3;
-        const SEEK_HOLE: u32 = 4;
-        let target = match whence {
-            SEEK_DATA => SeekTarget::Data,
-            SEEK_HOLE => SeekTarget::Hole,
-            _ => return Reply::error(Errno::INVAL),
-        };
-        if i64::try_from(offset).is_err() {
-            return Reply::error(Errno::NXIO);
-        }
-        self.vfs
-            .seek(node, offset, target)
-            .map_or_else(fail, Reply::number)
     }
 }

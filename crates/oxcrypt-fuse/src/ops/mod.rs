@@ -219,7 +219,6 @@ impl<S: Store> Server<S> {
             Request::OpenDir => self.open(Reply::opened_dir()),
             Request::Write(write) => self.write(node, &write),
             Request::Fallocate { offset, len, mode } => self.allocate(node, offset, len, mode),
-            Request::Seek { offset, whence } => self.seek(node, offset, whence),
             Request::Access { mask } => self.access(node, mask),
             Request::StatFs => self.vfs.space().map_or_else(fail, |s| Reply::space(&s)),
             Request::FSync { data_only } => return self.fsync(node, data_only),
@@ -238,7 +237,8 @@ impl<S: Store> Server<S> {
             Request::Init(_) => Reply::error(Errno::IO),
             // Refused so, they are never asked again: nothing is buffered for an open file, no
             // request takes so long that it must be interrupted, and a probe of extended attributes
-            // would come before every write.
+            // would come before every write. Where data and holes are, the kernel then answers by
+            // the length of the file, which it alone knows while it holds writes back.
             Request::Flush | Request::Interrupt { .. } | Request::Other => {
                 Reply::error(Errno::NOSYS)
             }

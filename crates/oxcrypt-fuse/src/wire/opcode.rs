@@ -32,7 +32,6 @@ pub(super) const BATCH_FORGET: u32 = 42;
 pub(super) const FALLOCATE: u32 = 43;
 pub(super) const READDIRPLUS: u32 = 44;
 pub(super) const RENAME2: u32 = 45;
-pub(super) const LSEEK: u32 = 46;
 pub(super) const COPY_FILE_RANGE: u32 = 47;
 pub(super) const STATX: u32 = 52;
 pub(super) const COPY_FILE_RANGE_64: u32 = 53;
@@ -44,7 +43,7 @@ pub fn args_len(opcode: u32) -> usize {
     match opcode {
         FORGET | RENAME | LINK | MKDIR | OPEN | OPENDIR | ACCESS | INTERRUPT | BATCH_FORGET => 8,
         GETATTR | MKNOD | FSYNC | FSYNCDIR | CREATE | RENAME2 | INIT => 16,
-        RELEASE | RELEASEDIR | FLUSH | LSEEK | STATX => 24,
+        RELEASE | RELEASEDIR | FLUSH | STATX => 24,
         FALLOCATE => 32,
         READ | READDIR | READDIRPLUS | WRITE => 40,
         COPY_FILE_RANGE | COPY_FILE_RANGE_64 => 56,

@@ -184,10 +184,6 @@ pub enum Request<'a> {
         len: u64,
         mode: u32,
     },
-    Seek {
-        offset: u64,
-        whence: u32,
-    },
     Copy(Copy),
     Interrupt {
         unique: u64,
@@ -226,7 +222,6 @@ impl<'a> Request<'a> {
             | op::READDIRPLUS
             | op::WRITE
             | op::FALLOCATE
-            | op::LSEEK
             | op::COPY_FILE_RANGE
             | op::COPY_FILE_RANGE_64 => ranged(header.opcode, args, payload)?,
             op::SETATTR => Self::SetAttr(set_attr(args)?),
@@ -352,10 +347,6 @@ fn ranged<'a>(
                 mode: args.u32()?,
             }
         }
-        op::LSEEK => Request::Seek {
-            offset,
-            whence: args.u32()?,
-        },
         op::COPY_FILE_RANGE | op::COPY_FILE_RANGE_64 => {
             let target = NodeId(args.u64()?);
             args.skip(8)?;
