@@ -254,7 +254,9 @@ fn run(combo: CipherCombo, seed: u64, time: Duration) {
             })
             .collect();
         let end = Instant::now() + time;
-        while Instant::now() < end && !actors.iter().any(|actor| actor.is_finished()) {
+        // On a machine that gives no time, time says nothing.
+        let begun = || total(&steps) > 500;
+        while (Instant::now() < end || !begun()) && !actors.iter().any(|a| a.is_finished()) {
             std::thread::sleep(Duration::from_millis(50));
         }
         stop.store(true, Ordering::Relaxed);
@@ -293,9 +295,11 @@ fn run(combo: CipherCombo, seed: u64, time: Duration) {
         ControlFlow::Continue(())
     });
     assert_eq!(findings, Vec::<String>::new(), "seed {seed}");
-    let total: u64 = steps.iter().map(|s| s.load(Ordering::Relaxed)).sum();
-    println!("{combo:?} seed {seed}: {total} steps");
-    assert!(total > 100);
+    println!("{combo:?} seed {seed}: {} steps", total(&steps));
+}
+
+fn total(steps: &[AtomicU64]) -> u64 {
+    steps.iter().map(|s| s.load(Ordering::Relaxed)).sum()
 }
 
 fn rounds(combo: CipherCombo) {
