@@ -97,7 +97,7 @@ def got(top):
             path = os.path.join(dir, name)
             inside = os.path.relpath(path, top)
             if os.path.islink(path):
-                seen[inside] = "link " + os.readlink(path)
+                seen[inside] = sha(os.readlink(path))
             elif os.path.isfile(path):
                 with open(path, "rb") as f:
                     seen[inside] = hashlib.sha256(f.read()).hexdigest()
@@ -291,10 +291,14 @@ class Attack:
 
 
 def genuine_contents(manifest):
-    """Hashes of all contents, and of what they are when cut behind a chunk: the format cannot tell."""
-    files = {e["sha256"] for e in manifest["entries"] if e["type"] == "file"}
-    links = {"link " + e["target"] for e in manifest["entries"] if e["type"] == "symlink"}
-    return files | links | {GOOD_EMPTY}
+    """Hashes of all that is encrypted as content somewhere: files, targets of links, directory ids. One
+    in the place of another is what somebody wrote; the format cannot tell."""
+    texts = [e[key] for e in manifest["entries"] for key in ("target", "dirId") if e.get(key)]
+    return {e["sha256"] for e in manifest["entries"] if e["type"] == "file"} | {GOOD_EMPTY, *map(sha, texts)}
+
+
+def sha(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def judge(bed, before_files, genuine, cut):
@@ -390,7 +394,7 @@ def main():
                     print("   ", *[str(x).replace(bed.vault + "/", "") for x in change])
                 sys.stdout.flush()
                 if args.keep:
-                    shutil.copytree(bed.vault, os.path.join(args.keep, f"{round}"), symlinks=True, dirs_exist_ok=True)
+                    subprocess.run(["cp", "-a", bed.vault, os.path.join(args.keep, f"{round}")])
             shutil.rmtree(top, ignore_errors=True)
     print(f"{args.rounds} vaults attacked, {bad} bad")
     sys.exit(bad != 0)

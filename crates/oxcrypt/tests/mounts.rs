@@ -141,7 +141,7 @@ fn a_directory_inside_itself_is_an_error_in_the_mount() {
     assert_eq!(find.status.code(), Some(1), "find ends by itself");
     let mut seen: Vec<_> = std::str::from_utf8(&find.stdout).unwrap().lines().collect();
     seen.sort_unstable();
-    let mut expect = [
+    let expect = [
         "",
         "/docs",
         "/docs/deep",
@@ -149,10 +149,7 @@ fn a_directory_inside_itself_is_an_error_in_the_mount() {
         "/top",
         "/top/deep",
     ]
-    .map(|path| format!("m{path}"))
-    .to_vec();
-    // Names of what cannot be entered are listed all the same.
-    expect.extend(["m/top/deep/one".to_owned(), "m/top/deep/two".to_owned()]);
+    .map(|path| format!("m{path}"));
     assert_eq!(seen, expect);
     ox.run("lock v").good();
 }

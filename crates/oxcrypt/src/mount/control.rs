@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::live::{Live, Record, Status};
@@ -261,9 +262,14 @@ pub(crate) fn lock_from_outside(mount: &Mounted, how: How, patience: Duration) -
     }
 }
 
-/// Whether a process listens for this mount at all.
-pub(crate) fn is_there(mount: &Mounted) -> bool {
-    path(mount).is_ok_and(|path| UnixStream::connect(path).is_ok())
+/// The process that listens for this mount, if there is one: the kernel knows it, also when it does
+/// not answer.
+pub(crate) fn process(mount: &Mounted) -> Option<Pid> {
+    let stream = UnixStream::connect(path(mount).ok()?).ok()?;
+    if !is_welcome(&stream) {
+        return None;
+    }
+    Some(rustix::net::sockopt::socket_peercred(&stream).ok()?.pid)
 }
 
 /// Calls `visit` with each event.

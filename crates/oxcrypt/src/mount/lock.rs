@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
+use rustix::process::Pid;
 use serde::Serialize;
 
 use super::busy::Look;
@@ -111,9 +112,12 @@ pub(super) fn find(ctx: &Ctx, mounts: Vec<Mounted>, word: &OsString) -> Result<V
     Ok(found)
 }
 
+/// For a process that was killed to be gone.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
 /// Ends a mount, and waits until its process is gone.
 fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
-    let end = Instant::now() + timeout;
+    let mut end = Instant::now() + timeout;
     let left = || {
         end.saturating_duration_since(Instant::now())
             .max(Duration::from_millis(100))
@@ -121,8 +125,8 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
     if mount.is_stale() {
         return detach(mount);
     }
-    let pid = control::status(mount).ok().map(|status| status.pid);
-    let asked = if control::is_there(mount) {
+    let process = control::process(mount);
+    let asked = if process.is_some() {
         control::lock_from_outside(mount, how, left())
     } else {
         // Of another user, or older than its socket: the kernel decides.
@@ -137,7 +141,11 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
         Err(e) if e.exit == Exit::Busy => return Err(told_by_whom(mount)),
         Err(e) if e.exit == Exit::Timeout && how == How::Forcibly => {
             detach(mount)?;
-            kill(pid);
+            if let Some(process) = process {
+                let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            }
+            // The time was spent on asking; dying takes a moment as well.
+            end += LAST_MOMENT;
         }
         Err(e) => return Err(e),
     }
@@ -147,7 +155,7 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
     let is_gone = || {
         let mounted = table::at(&mount.point).ok().flatten();
         mounted.is_none_or(|m| (m.major, m.minor) != (mount.major, mount.minor))
-            && !pid.is_some_and(runs)
+            && !process.is_some_and(runs)
     };
     while !is_gone() {
         if Instant::now() >= end {
@@ -160,20 +168,14 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
 }
 
 /// Whether a process runs; one that only waits to be collected by its parent does not.
-fn runs(pid: u32) -> bool {
+fn runs(process: Pid) -> bool {
+    let pid = process.as_raw_nonzero();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat
         .rsplit(')')
         .next()
         .and_then(|rest| rest.trim_start().chars().next());
     state.is_some_and(|state| state != 'Z' && state != 'X')
-}
-
-fn kill(pid: Option<u32>) {
-    let pid = pid.and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
-    if let Some(pid) = pid {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
 }
 
 fn told_by_whom(mount: &Mounted) -> Failure {
