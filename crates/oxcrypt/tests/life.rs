@@ -182,6 +182,131 @@ fn damages_are_found_and_mended() {
     }
 }
 
+/// Ten damages in one vault: the check finds exactly these, each in its place; mending takes what can
+/// be mended, loses nothing that can be read, and the official checker agrees.
+#[test]
+fn ten_damages_in_one_vault() {
+    use std::fs;
+    let vault = vaults::v8("v8_gcm");
+    let ox = Ox::new();
+    ox.write("pw", vault.password());
+    let path = vault.path.display().to_string();
+    let entries = vault.manifest["entries"].as_array().unwrap();
+    let nodes = |test: &dyn Fn(&serde_json::Value, &str) -> bool| -> Vec<String> {
+        entries
+            .iter()
+            .filter_map(|entry| {
+                let node = entry["ciphertextPath"].as_str()?;
+                test(entry, node).then(|| node.to_owned())
+            })
+            .collect()
+    };
+    let files = nodes(&|entry, node| {
+        let len = entry["ciphertextSize"].as_u64().unwrap_or(0);
+        entry["type"] == "file" && node.ends_with(".c9r") && len > 100
+    });
+    let long = nodes(&|entry, node| entry["type"] == "file" && node.ends_with(".c9s"));
+    let links = nodes(&|entry, node| entry["type"] == "symlink" && node.ends_with(".c9r"));
+    let entry_of = |path: &str| entries.iter().find(|e| e["path"] == path).unwrap();
+    let at = |inside: &str| vault.path.join(inside);
+    let mut damaged: Vec<(&str, String)> = Vec::new();
+    let mut lost = std::collections::BTreeSet::new();
+    let mut damage = |code, place: &str| damaged.push((code, place.to_owned()));
+    let mut spoil = |file: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(at(file)).unwrap();
+        change(&mut bytes);
+        fs::write(at(file), bytes).unwrap();
+        lost.insert(file.to_owned());
+    };
+    // What cannot be read any more.
+    spoil(&files[0], &|bytes| *bytes.last_mut().unwrap() ^= 1);
+    damage("chunk_auth", &files[0]);
+    spoil(&files[1], &|bytes| bytes[20] ^= 1);
+    damage("header_auth", &files[1]);
+    spoil(&files[2], &|bytes| bytes.truncate(68 + 10));
+    damage("truncated", &files[2]);
+    spoil(&files[3], &|bytes| bytes.clear());
+    damage("zero_byte_file", &files[3]);
+    let link = format!("{}/symlink.c9r", links[0]);
+    spoil(&link, &|bytes| bytes.resize(40_000, 0));
+    damage("link_target", &link);
+    // What is out of place.
+    let empty = entry_of("/empty-jat");
+    fs::remove_dir_all(at(empty["contentDir"].as_str().unwrap())).unwrap();
+    let dir_file = format!("{}/dir.c9r", empty["ciphertextPath"].as_str().unwrap());
+    damage("missing_content_dir", &dir_file);
+    let moved = long[0].replace(
+        long[0].rsplit('/').next().unwrap(),
+        &format!("{}.c9s", "A".repeat(28)),
+    );
+    fs::rename(at(&long[0]), at(&moved)).unwrap();
+    damage("mismatch", &moved);
+    let name = format!("{}/name.c9s", long[1]);
+    let text = fs::read_to_string(at(&name)).unwrap();
+    fs::write(at(&name), text + "and more").unwrap();
+    damage("trailing_bytes", &name);
+    let content = entry_of("/deep-rilep")["contentDir"].as_str().unwrap();
+    fs::remove_file(at(content).join("dirid.c9r")).unwrap();
+    damage("missing_dirid_backup", content);
+    let strange = format!("{content}/{}", files[4].rsplit('/').next().unwrap());
+    fs::rename(at(&files[4]), at(&strange)).unwrap();
+    damage("name_auth", &strange);
+
+    let found = ox
+        .words(&["--json", "check", "--data", &path, "--password-file", "pw"])
+        .ended(11);
+    let mut told: Vec<(String, String)> = check_lines(&found.out)
+        .iter()
+        .filter_map(|line| {
+            let text = |key: &str| Some(line[key].as_str()?.to_owned());
+            Some((text("code")?, text("cipher_path")?))
+        })
+        .collect();
+    told.sort();
+    let mut expect: Vec<(String, String)> = damaged
+        .into_iter()
+        .map(|(code, place)| (code.to_owned(), place))
+        .collect();
+    expect.sort();
+    assert_eq!(told, expect);
+
+    ox.words(&["check", "--fix-safe", &path, "--password-file", "pw"])
+        .ended(11);
+    let left = ox.words(&["--json", "check", &path, "--password-file", "pw"]);
+    let left: Vec<_> = check_lines(&left.out)
+        .iter()
+        .filter_map(|line| Some(line["code"].as_str()?.to_owned()))
+        .collect();
+    let unmendable = [
+        "chunk_auth",
+        "header_auth",
+        "truncated",
+        "zero_byte_file",
+        "link_target",
+    ];
+    assert_eq!(left.len(), unmendable.len(), "{left:?}");
+    assert!(
+        unmendable.iter().all(|code| left.iter().any(|l| l == code)),
+        "{left:?}"
+    );
+    if let Some(verdict) = official::official_health(&vault.path, vault.password()) {
+        assert!(verdict.good, "{}", verdict.report);
+    }
+    // Everything else is there, in its place or in LOST+FOUND.
+    ox.words(&["get", "-r", &path, "/", "out", "--password-file", "pw"])
+        .ended(10);
+    let have: std::collections::BTreeSet<String> = tree(&ox.path("out"))
+        .into_iter()
+        .map(|(_, content)| sha256(&content))
+        .collect();
+    for entry in entries.iter().filter(|e| e["type"] == "file") {
+        let node = entry["ciphertextPath"].as_str().unwrap();
+        let is_lost = lost.contains(node);
+        let is_there = have.contains(entry["sha256"].as_str().unwrap());
+        assert!(is_lost || is_there, "{}", entry["path"]);
+    }
+}
+
 #[test]
 fn a_report_and_only_the_chosen_fix() {
     let vault = vaults::corrupt("dirid_backup_missing");
@@ -284,6 +409,22 @@ fn official_vaults_of_old_formats() {
         ox.words(&["migrate", &path, "--password-file", "wrong"])
             .ended(3);
         assert_eq!(before, vault.snapshot(), "format {version}");
+        for command in ["ls", "get", "check"] {
+            let words: &[&str] = if command == "get" {
+                &["get", "-r", &path, "/", "out", "--password-file", "pw"]
+            } else {
+                &[command, &path, "--password-file", "pw"]
+            };
+            ox.words(words).failed(12, "oxcrypt migrate");
+        }
+        // A new passphrase before the migration, and the same key after it.
+        ox.write("new", "another one");
+        let passwd = ["passwd", &path, "--password-file", "pw"];
+        ox.words(&[&passwd[..], &["--new-password-file", "new"]].concat())
+            .good();
+        ox.words(&["migrate", &path, "--password-file", "pw"])
+            .ended(3);
+        ox.write("pw", "another one");
         ox.words(&["migrate", &path, "--password-file", "pw"])
             .good();
         ox.words(&["migrate", &path, "--password-file", "pw"])
@@ -292,12 +433,19 @@ fn official_vaults_of_old_formats() {
             .good();
         compare(&ox, &vault.manifest);
         ox.words(&["check", &path, "--password-file", "pw"]).good();
+        if let Some(verdict) = official::official_health(&vault.path, "another one") {
+            assert!(verdict.good, "format {version}: {}", verdict.report);
+        }
     }
+}
+
+fn sha256(content: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    data_encoding::HEXLOWER.encode(&Sha256::digest(content))
 }
 
 /// What was got against what the maker of the vault wrote down.
 fn compare(ox: &Ox, manifest: &serde_json::Value) {
-    use sha2::{Digest, Sha256};
     for entry in manifest["entries"].as_array().unwrap() {
         if entry["target"].as_str().is_some_and(|t| t.len() > 4094) {
             continue;
@@ -312,8 +460,11 @@ fn compare(ox: &Ox, manifest: &serde_json::Value) {
             }
             _ => {
                 let content = std::fs::read(&path).unwrap();
-                let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&content));
-                assert_eq!(Some(hash.as_str()), entry["sha256"].as_str(), "{path:?}");
+                assert_eq!(
+                    Some(sha256(&content).as_str()),
+                    entry["sha256"].as_str(),
+                    "{path:?}"
+                );
             }
         }
     }
