@@ -68,7 +68,7 @@ class Bed:
         lines = err.splitlines()
         if len(lines) != len(set(lines)) and len(lines) < 50:
             lines.sort()
-            twice = [a for a, b in zip(lines, lines[1:]) if a == b and not a.startswith("  ")]
+            twice = [a for a, b in zip(lines, lines[1:]) if a == b and a.startswith("oxcrypt: ")]
             if twice:
                 raise Bad(f"told twice: {twice[0]}\n{told}")
         return code, out, err

@@ -14,6 +14,7 @@ use oxcrypt_vfs::{LogEvents, NodeId};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
+use crate::mount::run::cannot_mount;
 use crate::open::{Fs, caller, throw_away};
 
 const PASSPHRASE: &str = "only for this demo";
@@ -223,8 +224,8 @@ fn checked(vfs: &Vfs) -> Result<()> {
 /// Mounts, reads one file through the kernel, unmounts. Milliseconds.
 fn mounted(vfs: &Vfs, mountpoint: &Path) -> Result<f64> {
     let start = Instant::now();
-    let mut mount =
-        Mount::new(Arc::clone(vfs), mountpoint, MountOptions::default()).host(mountpoint)?;
+    let mut mount = Mount::new(Arc::clone(vfs), mountpoint, MountOptions::default())
+        .map_err(|e| cannot_mount(&e, mountpoint))?;
     let mut unmounter = mount.unmounter();
     let server = std::thread::spawn(move || mount.serve(|| {}));
     let content = std::fs::read_to_string(mountpoint.join("samples/hello.txt"));

@@ -277,6 +277,43 @@ fn a_mount_that_does_not_answer_is_a_timeout_and_force_ends_it() {
 }
 
 #[test]
+fn without_the_device_nothing_is_mounted_and_that_is_said_at_once() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    let without_devices = |words: &[&str]| {
+        Command::new("unshare")
+            .args([
+                "-m",
+                "sh",
+                "-c",
+                "mount -t tmpfs tmpfs /dev && exec \"$@\"",
+                "sh",
+            ])
+            .arg(env!("CARGO_BIN_EXE_oxcrypt"))
+            .args(words)
+            .current_dir(ox.dir.path())
+            .env("HOME", ox.dir.path())
+            .env("XDG_RUNTIME_DIR", ox.path("run"))
+            .output()
+            .unwrap()
+    };
+    let told = |done: &std::process::Output| String::from_utf8_lossy(&done.stderr).into_owned();
+    let listed = without_devices(&["ls", "v", "--password-file", "pw"]);
+    if told(&listed).contains("not permitted") {
+        eprintln!("skipped: no mount namespace can be made here");
+        return;
+    }
+    assert_eq!(listed.stdout, b"docs\n", "{}", told(&listed));
+    // Before a passphrase is asked for: there is none.
+    let mount = without_devices(&["mount", "v", "m"]);
+    assert_eq!(mount.status.code(), Some(6), "{}", told(&mount));
+    assert!(
+        told(&mount).contains("/dev/fuse is missing"),
+        "{}",
+        told(&mount)
+    );
+}
+
+#[test]
 fn a_lazy_lock_ends_with_the_last_user() {
     let Some(Bed(ox)) = &Bed::new() else { return };
     ox.run(&format!("mount v m {PW}")).good();

@@ -45,6 +45,7 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         return serve(ctx, &args, &target, &point, unlocked);
     }
     // Refused before anybody types a passphrase.
+    need_device()?;
     if !args.options.ro && !args.options.shared {
         drop(claim::exclusive(&target)?);
     }
@@ -222,18 +223,23 @@ fn confine(options: &super::args::Options, target: &Target) -> impl Fn() + Send 
     }
 }
 
-pub(super) fn cannot_mount(error: &std::io::Error, point: &Path) -> Failure {
-    let failure = Failure::new(
-        Exit::Mount,
-        format!("cannot mount at {}: {error}", point.display()),
-    );
-    if !Path::new("/dev/fuse").exists() {
-        return failure.hint(
-            "/dev/fuse is missing: load the module (modprobe fuse); in a container pass \
-             --device /dev/fuse --cap-add SYS_ADMIN; without mounting use `oxcrypt ls`, `get`, `put`",
-        );
+/// Fails where the kernel offers no way to mount at all.
+fn need_device() -> Result<()> {
+    if Path::new("/dev/fuse").exists() {
+        return Ok(());
     }
-    failure.hint("`oxcrypt doctor` tells what is missing")
+    Err(Failure::new(Exit::Mount, "/dev/fuse is missing").hint(
+        "load the module (modprobe fuse); in a container pass --device /dev/fuse --cap-add \
+         SYS_ADMIN; without mounting use `oxcrypt ls`, `get`, `put`",
+    ))
+}
+
+pub(crate) fn cannot_mount(error: &std::io::Error, point: &Path) -> Failure {
+    if let Err(failure) = need_device() {
+        return failure;
+    }
+    let message = format!("cannot mount at {}: {error}", point.display());
+    Failure::new(Exit::Mount, message).hint("`oxcrypt doctor` tells what is missing")
 }
 
 /// Watches the vault for changes by other programs, where the storage can tell of them.

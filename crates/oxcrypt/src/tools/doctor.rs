@@ -245,6 +245,12 @@ fn cpu() -> Finding {
     .collect();
     if has("aes") {
         finding("processor", State::Good, names.join(" "))
+    } else if flags.is_empty() {
+        finding(
+            "processor",
+            State::Note,
+            "unknown: /proc/cpuinfo cannot be read",
+        )
     } else {
         finding(
             "processor",
