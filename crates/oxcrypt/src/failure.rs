@@ -4,6 +4,7 @@ use std::path::Path;
 
 use oxcrypt_store::StoreError;
 use oxcrypt_vault::VaultError;
+use oxcrypt_vfs::ErrorKind;
 use serde::Serialize;
 
 use crate::exit::{Exit, explain};
@@ -127,7 +128,10 @@ impl From<StoreError> for Failure {
 
 impl From<oxcrypt_vfs::Error> for Failure {
     fn from(error: oxcrypt_vfs::Error) -> Self {
-        let os = error.os.map(|n| format!(" (os error {n})"));
+        // The others say all there is to say.
+        let unclear = matches!(error.kind, ErrorKind::Io | ErrorKind::Internal);
+        let os = error.os.filter(|_| unclear);
+        let os = os.map(|n| format!(": {}", std::io::Error::from_raw_os_error(n)));
         let text = explain(error.kind);
         Self::new(
             Exit::of_vfs(error.kind),

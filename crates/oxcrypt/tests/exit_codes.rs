@@ -19,11 +19,31 @@ fn usage_is_2() {
     ox.run("ls").ended(2);
     ox.run("ls v").failed(2, "no passphrase was given");
     ox.run("ls v --password-file pw --password-stdin").ended(2);
+    ox.run("passwd v --password-file pw")
+        .failed(2, "no new passphrase was given")
+        .failed(2, "--new-password-file");
     ox.run("ls @nobody").failed(2, "no vault named @nobody");
     ox.run("init w --shortening-threshold 10 --password-file pw")
         .failed(2, "out of range");
     ox.run("check v --fix no_such_code --password-file pw")
         .failed(2, "no finding with the code");
+}
+
+#[test]
+fn a_damaged_configuration_of_the_program_is_2_and_names_the_file() {
+    let ox = Ox::new();
+    ox.vault();
+    std::fs::create_dir_all(ox.path(".config/oxcrypt")).unwrap();
+    for (text, what) in [
+        ("[[vaults", "config.toml"),
+        ("[vaults.w]\npath = 7\n", "invalid type"),
+        ("[vaults.w]\npath = \"/x\"\nfoo = 1\n", "unknown field `foo`"),
+    ] {
+        ox.write(".config/oxcrypt/config.toml", text);
+        ox.run("ls @w")
+            .failed(2, what)
+            .failed(2, "oxcrypt config path");
+    }
 }
 
 #[test]

@@ -109,6 +109,16 @@ fn mount_use_lock() {
     assert!(!is_mounted(&ox.path("m")));
     assert!(!runs(&pid));
     ox.run("lock m").failed(6, "no vault is mounted");
+    ox.run(&format!("mount v nowhere {PW}"))
+        .failed(6, "make it with mkdir");
+    // Who locks from inside does not keep it busy.
+    ox.run(&format!("mount v m {PW}")).good();
+    let inside = ox
+        .command(&["lock".as_ref(), ox.path("v").as_os_str()])
+        .current_dir(ox.path("m/docs"))
+        .output()
+        .unwrap();
+    assert!(inside.status.success(), "{inside:?}");
     let read = ox.run(&format!("cat v /docs/new {PW}")).good();
     assert_eq!(read.out, "written through the mount");
 }
@@ -508,6 +518,65 @@ fn the_mount_helper_and_umount() {
     }
     assert_eq!(call(&format!("bogus,{pass}")), Some(1));
     assert_eq!(call("passfile=/nowhere"), Some(32));
+}
+
+/// As at boot: lines of fstab, one with a space in its path, `mount -a` twice, `umount`. In a mount
+/// namespace of its own, where the helper is installed.
+const BOOT: &str = r#"
+set -eu
+mkdir upper work
+mount -t overlay -o lowerdir=/usr/sbin,upperdir=$PWD/upper,workdir=$PWD/work overlay /usr/sbin || {
+    echo skipped
+    exit 0
+}
+ln -s "$1" /usr/sbin/mount.oxcrypt
+ln -s "$1" /usr/sbin/mount.fuse.oxcrypt
+[ -e /sbin/mount.oxcrypt ]
+cp -r v "v two"
+mkdir "m two"
+auto=x-systemd.automount,x-systemd.idle-timeout=15min
+cat >fstab <<LINES
+$PWD/v $PWD/m fuse.oxcrypt nofail,allow_other,passfile=$PWD/pw,$auto 0 0
+$PWD/v\040two $PWD/m\040two oxcrypt ro,passfile=$PWD/pw,idle=15m 0 0
+LINES
+mount -a -T fstab
+mount -a -T fstab
+cat m/docs/hello.txt "m two/docs/hello.txt"
+echo new >m/new
+if echo new >"m two/new"; then exit 1; fi
+umount m "m two"
+"#;
+
+#[test]
+fn lines_of_fstab_at_boot() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    let boot = Command::new("unshare")
+        .args(["-m", "sh", "-c", BOOT, "sh", env!("CARGO_BIN_EXE_oxcrypt")])
+        .current_dir(ox.dir.path())
+        .env("HOME", ox.dir.path())
+        .env("XDG_RUNTIME_DIR", ox.path("run"))
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&boot.stdout);
+    let err = String::from_utf8_lossy(&boot.stderr);
+    if out.trim() == "skipped" || err.contains("not permitted") {
+        eprintln!("skipped: the helper cannot be installed in a namespace here: {err}");
+        return;
+    }
+    assert!(boot.status.success(), "{err}");
+    assert_eq!(out, "hello\nhello\n", "{err}");
+    let ours = ox.dir.path().display().to_string();
+    let serves = |pid: &std::ffi::OsStr| {
+        let path = Path::new("/proc").join(pid).join("cmdline");
+        let line = std::fs::read(path).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&ours)
+    };
+    until("umount ends the processes", || {
+        let mut all = std::fs::read_dir("/proc").unwrap().flatten();
+        !all.any(|entry| serves(&entry.file_name()))
+    });
+    let new = ox.run(&format!("cat v /new {PW}")).good();
+    assert_eq!(new.out, "new\n");
 }
 
 fn unmounts(point: &Path) -> bool {

@@ -55,7 +55,10 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         _ => How::Gently,
     };
     let mut failure: Option<Failure> = None;
-    for mount in chosen(ctx, args)? {
+    let chosen = chosen(ctx, args)?;
+    // Called from inside a mount this process would keep it busy itself.
+    std::env::set_current_dir("/").host(Path::new("/"))?;
+    for mount in chosen {
         let locked = lock(&mount, how, args.timeout);
         if ctx.out.json {
             ctx.out.object(&Line {

@@ -95,7 +95,14 @@ fn mountpoint(args: &Args, target: &Target) -> Result<PathBuf> {
             .hint("name a directory, or set mountpoint in the configuration")
     })?;
     clean_up(&point)?;
-    let point = point.canonicalize().host(&point)?;
+    let point = point.canonicalize().map_err(|e| {
+        let failure = Failure::io(&e).at(point.display());
+        if e.kind() == std::io::ErrorKind::NotFound {
+            return Failure::new(Exit::Mount, format!("{}: does not exist", point.display()))
+                .hint("the directory to mount at must be there: make it with mkdir");
+        }
+        failure
+    })?;
     if !point.is_dir() {
         return Err(Failure::usage(format!(
             "{} is not a directory",

@@ -245,7 +245,10 @@ impl NewSource {
         } else if let Some(path) = variable("OXCRYPT_NEW_PASSWORD_FILE") {
             read::file(Path::new(&path))?
         } else {
-            tty::ask_twice(label)?
+            tty::ask_twice(
+                label,
+                "--new-password-file, --new-password-stdin or another --new- option",
+            )?
         };
         accept_new(ctx, text)
     }
@@ -265,7 +268,13 @@ impl Source {
             None => match variable("OXCRYPT_PASSWORD_FILE") {
                 Some(path) => Chosen::File(path.into()),
                 None => {
-                    return accept_new(ctx, tty::ask_twice(&target.display().to_string())?);
+                    return accept_new(
+                        ctx,
+                        tty::ask_twice(
+                            &target.display().to_string(),
+                            "--password-file, --password-stdin or another of them",
+                        )?,
+                    );
                 }
             },
         };

@@ -112,6 +112,7 @@ pub(crate) fn save(
             Exit::Other,
             format!("{program} could not save the passphrase"),
         )
+        .hint("`oxcrypt doctor` tells whether there is a key ring here")
     };
     let id = id(vault);
     let secret = text.as_str().as_bytes();
