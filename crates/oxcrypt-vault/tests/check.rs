@@ -838,3 +838,30 @@ fn what_interrupted_work_left_is_named_and_goes_only_without_content() {
         assert!(verdict.good, "{}", verdict.report);
     }
 }
+
+#[test]
+fn what_stands_in_the_way_of_a_directory_is_told_and_not_touched() {
+    for (path, up) in [("/", 0), ("/deep-rilep", 0), ("/deep-rilep", 1)] {
+        let vault = vaults::v8("v8_gcm");
+        let cryptor = cryptor_of(&vault);
+        let content = if path == "/" {
+            vault.manifest["rootContentDir"].as_str().unwrap().into()
+        } else {
+            dirs_of(&vault).into_iter().find(|d| d.0 == path).unwrap().3
+        };
+        let content = vault.path.join(content);
+        let place = content.ancestors().nth(up).unwrap();
+        std::fs::rename(place, vault.temp.path().join("kept")).unwrap();
+        std::os::unix::fs::symlink("..", place).unwrap();
+        let (findings, _) = run_with(&vault.path, &cryptor, &CheckOptions::default());
+        let told = findings
+            .iter()
+            .find(|f| f.code == Code::MissingContentDir)
+            .unwrap();
+        assert!(
+            told.fix.is_none() && told.detail.contains("no directory"),
+            "{told:?}"
+        );
+        assert_eq!(std::fs::read_link(place).unwrap().to_str(), Some(".."));
+    }
+}

@@ -37,7 +37,10 @@ fn a_damaged_configuration_of_the_program_is_2_and_names_the_file() {
     for (text, what) in [
         ("[[vaults", "config.toml"),
         ("[vaults.w]\npath = 7\n", "invalid type"),
-        ("[vaults.w]\npath = \"/x\"\nfoo = 1\n", "unknown field `foo`"),
+        (
+            "[vaults.w]\npath = \"/x\"\nfoo = 1\n",
+            "unknown field `foo`",
+        ),
     ] {
         ox.write(".config/oxcrypt/config.toml", text);
         ox.run("ls @w")

@@ -156,7 +156,8 @@ fn what_has_lost_its_type_is_told_by_every_walk() {
     let broken = node(&ox, "/docs/deep");
     std::fs::remove_file(broken.join("dir.c9r")).unwrap();
     for command in ["ls -R", "ls", "tree", "du", "find", "sum", "tar c"] {
-        soon(&ox, &format!("{command} v /docs {PW}")).failed(10, "/docs/deep: ");
+        let done = soon(&ox, &format!("{command} v /docs {PW}")).failed(10, "/docs/deep: ");
+        assert_eq!(done.err.matches("/docs/deep: ").count(), 1, "{}", done.err);
     }
     // A directory where the id belongs, and a link longer than any.
     std::fs::create_dir(broken.join("dir.c9r")).unwrap();

@@ -176,11 +176,22 @@ fn missing_contents(
 ) -> Vec<Finding> {
     let existing: HashSet<&ContentPath> = survey.contents.iter().map(|c| &c.path).collect();
     let is_missing = |id: &DirId| !existing.contains(&ContentPath::of(cryptor, id));
+    let strays: HashSet<&str> = survey.strays.iter().map(String::as_str).collect();
+    // What stands in the way belongs to nobody here, and is not moved.
+    let state_of = |id: &DirId| {
+        let path = ContentPath::of(cryptor, id).to_string();
+        let outer = path.rsplit_once('/').map_or("", |(outer, _)| outer);
+        if strays.contains(&*path) || strays.contains(outer) {
+            return (format!("{path} is no directory; move it away"), None);
+        }
+        let fix = Fix::CreateContentDir { id: id.clone() };
+        (format!("{path} is missing"), Some(fix))
+    };
     let mut found = Vec::new();
     if is_missing(&DirId::ROOT) {
-        let detail = "the top directory has no content".to_owned();
+        let (detail, fix) = state_of(&DirId::ROOT);
+        let detail = format!("the top directory has no content: {detail}");
         let cipher_path = ContentPath::of(cryptor, &DirId::ROOT).to_string();
-        let fix = Some(Fix::CreateContentDir { id: DirId::ROOT });
         let path = Some("/".to_owned());
         let code = Code::MissingContentDir;
         found.push(Finding {
@@ -195,11 +206,10 @@ fn missing_contents(
     let mut missing: Vec<_> = ids.iter().filter(|(id, _)| is_missing(id)).collect();
     missing.sort_unstable_by_key(|(_, place)| *place);
     for (id, place) in missing {
-        let detail = format!("{} is missing", ContentPath::of(cryptor, id));
+        let (detail, fix) = state_of(id);
         let mut finding = at_dir_file(survey, place, Code::MissingContentDir, detail);
         // A longer id was not made by any writer: it is damaged, and its true content elsewhere.
-        finding.fix = (id.as_bytes().len() <= MAX_USUAL_ID_LEN)
-            .then(|| Fix::CreateContentDir { id: (*id).clone() });
+        finding.fix = fix.filter(|_| id.as_bytes().len() <= MAX_USUAL_ID_LEN);
         found.push(finding);
     }
     found

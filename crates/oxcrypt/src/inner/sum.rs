@@ -44,7 +44,8 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
         let mut files = Vec::new();
         let mut visit = |met: Met<'_>| {
             ctx.go_on()?;
-            if met.kind == NodeKind::File {
+            // What is damaged is told by the walk.
+            if met.kind == NodeKind::File && met.attr.is_some() {
                 files.push(met.path.clone());
             }
             Ok(ControlFlow::Continue(()))

@@ -15,7 +15,7 @@ use super::live::{EventLog, Live, Sink};
 use super::{claim, control, daemon, hooks, idle, logging, signals, table};
 use crate::ctx::Ctx;
 use crate::exit::Exit;
-use crate::failure::{At, Failure, Host, Result};
+use crate::failure::{At, Failure, Result};
 use crate::open::{self, Fs, Mode};
 use crate::target::Target;
 
