@@ -55,8 +55,9 @@ impl App {
         if left.peek().is_none() {
             return Ok(());
         }
-        // One that only took too long still goes, and then for this reason.
-        if !done.as_ref().is_err_and(|fault| fault.is("timeout")) {
+        // One that only took too long still goes, and then for this reason; one that went may be in
+        // the model for a moment more.
+        if done.as_ref().is_err_and(|fault| !fault.is("timeout")) {
             for mount in left {
                 self.expect_no_more(mount);
             }
