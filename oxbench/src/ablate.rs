@@ -9,14 +9,19 @@ use crate::run::{Request, measure, publish, throw_away_password};
 use crate::suites;
 
 /// The daemon's switches: present in a build for benchmarks, ignored by others.
-const SWITCHES: [&str; 6] = [
+const SWITCHES: [&str; 9] = [
     "OXCRYPT_NO_ARENA=1",
     "OXCRYPT_NO_POOL=1",
     "OXCRYPT_NO_INLINE=1",
-    "OXCRYPT_NO_CHUNK_CACHE=1",
-    "OXCRYPT_NO_NAME_CACHE=1",
-    "OXCRYPT_NO_DIR_CACHE=1",
+    "OXCRYPT_NO_MIMALLOC=1",
+    "OXCRYPT_NO_HANDLE_CACHE=1",
+    "OXCRYPT_NO_KERNEL_CACHE=1",
+    "OXCRYPT_NO_ZERO_OPEN=1",
+    "OXCRYPT_NO_WRITEBACK=1",
+    "OXCRYPT_NO_FAN_OUT=1",
 ];
+/// What a build that knows them calls itself.
+const MARK: &str = "+ablation";
 
 pub(crate) fn ablate(args: &AblateArgs) -> Result<u8, Error> {
     let cases = suites::select(&args.suite)?;
@@ -24,6 +29,13 @@ pub(crate) fn ablate(args: &AblateArgs) -> Result<u8, Error> {
     if programs.find("oxcrypt").is_none() {
         return Err(Error::BadRequest(
             "oxcrypt was not found; build it, or give --oxcrypt PROGRAM".into(),
+        ));
+    }
+    if !programs.version(&Kind::Oxcrypt).contains(MARK) {
+        return Err(Error::BadRequest(
+            "this oxcrypt has no switches; build one: \
+             cargo build --release -p oxcrypt --features ablation"
+                .into(),
         ));
     }
     let switches: Vec<&str> = if args.switches.is_empty() {

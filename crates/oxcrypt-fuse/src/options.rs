@@ -73,6 +73,10 @@ pub struct MountOptions {
     pub writeback: bool,
     /// Answer open and opendir without a message.
     pub zero_message_open: bool,
+    /// Hand every request to another thread, with memory of its own. Slower; to measure by how much.
+    pub spawn_each: bool,
+    /// Let other threads help with large requests.
+    pub fan_out: bool,
     /// Tell where the time of every so many requests went; 0 is none.
     pub trace_rate: u64,
     /// Passed to the kernel as they are.
@@ -99,6 +103,8 @@ impl Default for MountOptions {
             negative_ttl: Duration::from_secs(60),
             writeback: true,
             zero_message_open: true,
+            spawn_each: false,
+            fan_out: true,
             trace_rate: 0,
             extra: Vec::new(),
         }

@@ -101,11 +101,12 @@ impl<S: Store> Mount<S> {
             return Ok(());
         };
         let threads = server.options.reader_threads();
+        let fan_out = server.options.fan_out;
         let shared = Arc::new(Shared {
             server,
             device: Arc::clone(&device),
             pool,
-            helpers: Helpers::new(),
+            helpers: Helpers::new(fan_out),
         });
         let confine: Confine = Arc::new(confine);
         // Before the rings: with them, the mount answers as soon as all threads have done so.

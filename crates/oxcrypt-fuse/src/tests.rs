@@ -72,12 +72,12 @@ impl Kernel {
                 return Ok(());
             };
             assert!(rings.is_none(), "none were offered");
-            dev::serve(&Shared {
+            dev::serve(&Arc::new(Shared {
                 server,
                 device,
                 pool: Pool::new()?,
-                helpers: Helpers::new(),
-            })
+                helpers: Helpers::new(true),
+            }))
         });
         Self {
             end,

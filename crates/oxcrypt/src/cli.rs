@@ -18,10 +18,17 @@ in the vault; 8 interrupted; 9 in use, or mounted already; 10 authentication of 
 11 check found problems; 12 format or kind of vault not supported; 13 no space; 14 read-only; \
 15 name too long; 16 timeout.";
 
+/// Builds for benchmarks say so.
+const VERSION: &str = if cfg!(feature = "ablation") {
+    concat!(env!("CARGO_PKG_VERSION"), "+ablation")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Encrypted vaults that open in Cryptomator: created, mounted, used without mounting, checked and
 /// recovered.
 #[derive(Parser, Debug)]
-#[command(name = "oxcrypt", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "oxcrypt", version = VERSION, about, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

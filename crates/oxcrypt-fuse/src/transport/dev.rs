@@ -31,12 +31,26 @@ impl Frame {
 }
 
 /// Serves until the mount ends.
-pub(crate) fn serve<S: Store>(shared: &Shared<S>) -> io::Result<()> {
+pub(crate) fn serve<S: Store>(shared: &Arc<Shared<S>>) -> io::Result<()> {
     let mut frame = Frame::new();
     while let Some(len) = shared.device.receive(frame.space())? {
-        answer(shared, &mut frame, len);
+        if shared.server.options.spawn_each {
+            hand_over(shared, &frame.space()[..len]);
+        } else {
+            answer(shared, &mut frame, len);
+        }
     }
     Ok(())
+}
+
+/// Has another thread answer a request, in a frame of its own.
+fn hand_over<S: Store>(shared: &Arc<Shared<S>>, request: &[u8]) {
+    let mut frame = Frame::new();
+    frame.space()[..request.len()].copy_from_slice(request);
+    let (shared, len) = (Arc::clone(shared), request.len());
+    Arc::clone(&shared)
+        .pool
+        .spawn(move || answer(&shared, &mut frame, len));
 }
 
 fn answer<S: Store>(shared: &Shared<S>, frame: &mut Frame, len: usize) {

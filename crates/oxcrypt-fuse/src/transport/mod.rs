@@ -27,8 +27,9 @@ pub(crate) struct Helpers {
 }
 
 impl Helpers {
-    pub(crate) fn new() -> Self {
-        let free = std::thread::available_parallelism().map_or(1, usize::from);
+    pub(crate) fn new(wanted: bool) -> Self {
+        let most = std::thread::available_parallelism().map_or(1, usize::from);
+        let free = if wanted { most } else { 0 };
         Self {
             free: AtomicUsize::new(free),
         }

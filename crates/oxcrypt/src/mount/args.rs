@@ -342,7 +342,7 @@ impl Options {
 
     /// For the file system.
     pub(crate) fn vfs(&self) -> VfsOptions {
-        VfsOptions {
+        let options = VfsOptions {
             read_only: self.ro,
             durability: match self.durability {
                 Some(Level::Strict) => Durability::Strict,
@@ -351,13 +351,16 @@ impl Options {
             },
             own_by_caller: self.allow_other && rustix::process::geteuid().is_root(),
             ..VfsOptions::default()
-        }
+        };
+        #[cfg(feature = "ablation")]
+        let options = super::ablation::vfs(options);
+        options
     }
 
     /// For the transport.
     pub(crate) fn transport(&self, vault: &Path) -> MountOptions {
         let usual = MountOptions::default();
-        MountOptions {
+        let options = MountOptions {
             read_only: self.ro,
             access: match (self.allow_other, self.allow_root) {
                 (true, _) => Access::Everybody,
@@ -379,7 +382,10 @@ impl Options {
             unwatched_ttl: self.dir_cache.unwrap_or(usual.unwatched_ttl),
             writeback: !self.no_writeback,
             ..usual
-        }
+        };
+        #[cfg(feature = "ablation")]
+        let options = super::ablation::transport(options);
+        options
     }
 }
 

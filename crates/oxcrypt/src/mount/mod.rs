@@ -3,6 +3,8 @@
 //! `table` is the truth about what is mounted; `run` makes a mount, `live` is what a mount's process
 //! knows about itself, `control` how others ask it.
 
+#[cfg(feature = "ablation")]
+mod ablation;
 pub(crate) mod args;
 pub(crate) mod busy;
 pub(crate) mod claim;
