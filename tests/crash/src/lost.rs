@@ -111,11 +111,11 @@ fn works(act: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), St
     in_time(act)?.map_err(|error| error.to_string())
 }
 
+/// Something that a program does with a file.
+type Operation = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
 /// All that changes something.
-fn changes(
-    root: &Path,
-    stage: &str,
-) -> Vec<(&'static str, Box<dyn FnOnce() -> io::Result<()> + Send>)> {
+fn changes(root: &Path, stage: &str) -> Vec<(&'static str, Operation)> {
     let at = |name: &str| root.join(format!("{stage} {name}"));
     let (new, dir, old, moved, link) = (at("new"), at("dir"), at("old"), at("moved"), at("link"));
     let (written, cut, gone) = (at("old"), at("old"), at("gone"));
