@@ -112,14 +112,28 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+/// What happens beside a call, just before it: a neighbour who changes something, a switch to another
+/// thread.
+type Beside = Arc<dyn Fn(Call) + Send + Sync>;
+
+#[derive(Default)]
 struct State {
+    beside: Option<Beside>,
     plan: Option<(At, Fault)>,
     log: Vec<Call>,
     mutations: u64,
     struck: Option<Call>,
     stopped: bool,
     full: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("plan", &self.plan)
+            .field("struck", &self.struck)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a single call shall do.
@@ -143,6 +157,14 @@ impl Faults {
         *self.0.lock() = State::default();
     }
 
+    /// As [`Faults::disarm`]; from now on `act` runs before each call.
+    pub fn beside(&self, act: impl Fn(Call) + Send + Sync + 'static) {
+        *self.0.lock() = State {
+            beside: Some(Arc::new(act)),
+            ..State::default()
+        };
+    }
+
     /// Calls since the last arming.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
@@ -162,6 +184,11 @@ impl Faults {
     }
 
     fn judge(&self, call: Call) -> Verdict {
+        let beside = self.0.lock().beside.clone();
+        if let Some(act) = beside {
+            act(call);
+            return Verdict::Pass;
+        }
         let mut state = self.0.lock();
         if state.stopped {
             return Verdict::Fail(StoreErrorKind::Io);

@@ -146,3 +146,20 @@ fn foreign_things_can_be_planted() {
     assert_eq!(open(b"link"), Some(K::Loop));
     store.remove_file(&root, b"link").unwrap();
 }
+
+#[test]
+fn something_else_happens_beside_each_call() {
+    let (store, faults) = FaultStore::new(MemStore::new());
+    let neighbour = store.inner().clone();
+    faults.beside(move |call| {
+        if call == Call::Stat {
+            let _ = neighbour.create_dir(&neighbour.root(), b"made beside", 0o700);
+        }
+    });
+    store.create_dir(&store.root(), b"ours", 0o700).unwrap();
+    assert!(store.inner().stat(&store.root(), b"made beside").is_err());
+    store.stat(&store.root(), b"made beside").unwrap();
+    faults.disarm();
+    store.remove_dir(&store.root(), b"made beside").unwrap();
+    assert!(store.stat(&store.root(), b"made beside").is_err());
+}
