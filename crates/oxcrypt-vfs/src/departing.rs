@@ -3,7 +3,7 @@
 //! The kernel tells a moment after a file lost its last name that nobody has it open. Until then its
 //! blocks are taken, and a program that removes a file to make room for another one would be refused.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oxcrypt_store::Store;
 
@@ -23,7 +23,7 @@ impl<S: Store> VaultFs<S> {
         for _ in 0..TRIES {
             match act() {
                 Err(e) if e.kind == ErrorKind::NoSpace && self.someone_departs() => {
-                    std::thread::sleep(PAUSE);
+                    crate::sync::thread::sleep(PAUSE);
                 }
                 other => return other,
             }
@@ -35,12 +35,15 @@ impl<S: Store> VaultFs<S> {
     /// closed, which takes as long as the file is large.
     pub(crate) fn note_departure(&self, node: &Node<S>) {
         if is_departing(node) {
-            *self.departed.lock() = Some(Instant::now());
+            *self.departed.lock() = Some(crate::sync::now());
         }
     }
 
     fn someone_departs(&self) -> bool {
-        let just_now = self.departed.lock().is_some_and(|at| at.elapsed() < FREED);
+        let just_now = self
+            .departed
+            .lock()
+            .is_some_and(|at| crate::sync::now().saturating_duration_since(at) < FREED);
         just_now || self.nodes.all().iter().any(|node| is_departing(node))
     }
 }

@@ -5,13 +5,13 @@
 //! passed last.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use oxcrypt_store::Store;
-use parking_lot::Mutex;
 
 use crate::node::{Body, Node};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The clock over all nodes with an open descriptor of one kind.
 pub(crate) struct HandleClock<S: Store> {

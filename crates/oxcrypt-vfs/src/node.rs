@@ -8,17 +8,17 @@
 //! `by_identity` leads to at most one node per identity, and only to nodes in `by_id`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use oxcrypt_core::{DirHash, DirNames, FileHeader};
 use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{Identity, Store, WatchId};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustc_hash::FxHashMap;
 
 use crate::alias::AliasTable;
 use crate::error::ErrorKind;
 use crate::journal::{Logged, LogicalLen};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::types::{NodeId, NodeKind};
 use crate::watch::OwnChanges;
 

@@ -7,9 +7,9 @@
 use std::hash::{BuildHasher, RandomState};
 
 use oxcrypt_store::Identity;
-use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use crate::sync::Mutex;
 use crate::types::NodeId;
 
 /// Names kept before the older half is forgotten.

@@ -8,9 +8,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use oxcrypt_store::Store;
-use parking_lot::{Condvar, Mutex};
 
 use crate::node::{Body, Node};
+use crate::sync::{Condvar, Mutex};
 use crate::vault_fs::VaultFs;
 
 struct State<S: Store> {
@@ -54,7 +54,7 @@ impl<S: Store> VaultFs<S> {
     ///
     /// Sleeps without waking while there is nothing to do. Run it on a thread of its own.
     pub fn run_background(&self) {
-        std::thread::scope(|threads| {
+        crate::sync::thread::scope(|threads| {
             threads.spawn(|| self.run_journal());
             self.run_headers();
         });

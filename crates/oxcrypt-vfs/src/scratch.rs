@@ -8,13 +8,14 @@ use std::cell::RefCell;
 /// Fits the greatest run of chunks that is moved at once.
 const KEEP: usize = 640 * 1024;
 
-thread_local! {
+crate::sync::thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends `len` bytes with unspecified content. Not reentrant.
 pub(crate) fn with<R>(len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
-    BUFFER.with_borrow_mut(|buffer| {
+    BUFFER.with(|buffer| {
+        let buffer = &mut *buffer.borrow_mut();
         if buffer.len() < len {
             buffer.resize(len, 0);
         }

@@ -1,13 +1,13 @@
 //! The file system itself: its parts, and the small steps that all operations share.
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::sync::{Mutex, RwLock};
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_core::{Cryptor, DirHash, DirId};
 use oxcrypt_store::{Identity, Stat, Store, StoreErrorKind};
-use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind, EventSink};

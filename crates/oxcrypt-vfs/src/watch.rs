@@ -6,17 +6,17 @@
 //! caused ourselves, are no news. Everything else is invalidated, precisely.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oxcrypt_core::name::{self, NameBuf};
 use oxcrypt_store::{Kind, Stat, Store, StoreErrorKind, Timestamp, WatchId};
-use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::node::{Body, DirState, Node};
 use crate::resolve::{LONG_SUFFIX, NodeName, SHORT_SUFFIX};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::types::{NodeId, NodeKind};
 use crate::vault_fs::VaultFs;
 

@@ -1,13 +1,13 @@
 //! Opening the ciphertext behind a file node, on demand and again after eviction.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use crate::sync::{RwLockReadGuard, RwLockWriteGuard};
 use oxcrypt_core::content::layout::SizeError;
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{OpenMode, Store, StoreErrorKind};
-use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;

@@ -1,7 +1,6 @@
 //! Durability of one file and of one directory.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_store::{OpenMode, Store, StoreErrorKind};
@@ -10,6 +9,7 @@ use super::open::Need;
 use crate::error::Result;
 use crate::node::{Body, DirState, NAMES_UNSYNCED, Node, Place};
 use crate::resolve::{DIR_FILE, NAME_FILE, NodeName};
+use crate::sync::atomic::Ordering;
 use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
 
@@ -37,7 +37,7 @@ impl<S: Store> VaultFs<S> {
         io.durable_len = io.cipher_len;
         drop(own);
         // Readers and writers of other chunks go on while the disk works.
-        let io = parking_lot::RwLockWriteGuard::downgrade(io);
+        let io = crate::sync::RwLockWriteGuard::downgrade(io);
         let backing = &io
             .backing
             .as_ref()

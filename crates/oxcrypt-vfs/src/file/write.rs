@@ -11,13 +11,13 @@ use oxcrypt_core::content::layout::{CHUNK_LEN, ChunkIndex};
 use oxcrypt_core::rng::with_rng;
 use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{Node, Store, TimeSet};
-use parking_lot::RwLockWriteGuard;
 
 use super::open::Need;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::HEAD_LEN;
 use crate::node::{Body, FileIo, Node as FileNode};
 use crate::scratch;
+use crate::sync::RwLockWriteGuard;
 use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
 
@@ -88,7 +88,7 @@ impl<S: Store> VaultFs<S> {
                 break;
             }
             drop(io);
-            std::thread::sleep(std::time::Duration::from_micros(10));
+            crate::sync::thread::sleep(std::time::Duration::from_micros(10));
             io = self.file_for(node, Need::Write)?;
         }
         Ok(io)

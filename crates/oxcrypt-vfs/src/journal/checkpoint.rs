@@ -1,7 +1,7 @@
 //! Moving the log's content to the files and starting over.
 
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use crate::sync::atomic::Ordering;
+use std::time::Duration;
 
 use oxcrypt_store::Store;
 
@@ -39,7 +39,7 @@ impl<S: Store> Journal<S> {
             if clock.stopping {
                 return Duty::Stop;
             }
-            let now = Instant::now();
+            let now = crate::sync::now();
             let commit_at = clock
                 .extends_since
                 .filter(|_| clock.uncommitted)
@@ -102,7 +102,7 @@ impl<S: Store> VaultFs<S> {
             if let Err(e) = done {
                 tracing::error!(error = %e, "the journal cannot be worked off yet");
                 journal.note_chunks();
-                std::thread::sleep(RETRY);
+                crate::sync::thread::sleep(RETRY);
             }
         }
         journal.served.store(false, Ordering::Release);

@@ -1,10 +1,10 @@
 //! Two log files used in turn, and commits shared by all who wait for one.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sync::{Condvar, Mutex};
 use oxcrypt_store::{OpenMode, Store, StoreErrorKind};
-use parking_lot::{Condvar, Mutex};
 
 use super::record::{HEAD_LEN, Head};
 use crate::error::{Error, Result};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oxcrypt_core::content::layout::ChunkIndex;
@@ -11,6 +10,7 @@ use oxcrypt_store::{Node as StoreNode, Store, StoreErrorKind, TimeSet, Timestamp
 use super::{HEAD_LEN, Head, Journal, Kind, Lsn, Refusal, Spot, mark_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Body, FileIo, Node};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::types::{NodeId, TimeChange};
 use crate::vault_fs::VaultFs;
 use crate::watch::nanos;

@@ -35,12 +35,12 @@ mod session;
 mod unborn;
 mod walk;
 
+use crate::sync::atomic::AtomicBool;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use crate::sync::{Condvar, Mutex};
 use oxcrypt_store::Store;
-use parking_lot::{Condvar, Mutex};
 
 pub(crate) use log::{Log, Lsn, Refusal, Spot};
 pub(crate) use logged::{Logged, LogicalLen};
@@ -128,7 +128,7 @@ impl<S: Store> Journal<S> {
         let full = self.chunks.fill() > self.chunks.capacity() / 2;
         let mut clock = self.clock.lock();
         if clock.chunks_since.is_none() {
-            clock.chunks_since = Some(Instant::now());
+            clock.chunks_since = Some(crate::sync::now());
             self.ticked.notify_one();
         }
         if full && !clock.hurry {
@@ -141,7 +141,7 @@ impl<S: Store> Journal<S> {
     pub(crate) fn note_extend(&self) {
         let mut clock = self.clock.lock();
         if clock.extends_since.is_none() {
-            clock.extends_since = Some(Instant::now());
+            clock.extends_since = Some(crate::sync::now());
         }
         if !clock.uncommitted {
             clock.uncommitted = true;

@@ -1,7 +1,7 @@
 //! Reading and changing attributes.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use oxcrypt_store::{Node as StoreNode, Stat, Store, TimeSet, Timestamp};
 

@@ -1,7 +1,7 @@
 //! Making files, directories and symbolic links.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_core::rng::with_rng;

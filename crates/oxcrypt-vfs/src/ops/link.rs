@@ -53,7 +53,7 @@ impl<S: Store> VaultFs<S> {
             self.note_name(&parent, &content, sealed.node_name.as_bytes());
         }
         file.names_synced
-            .store(NAMES_UNSYNCED, std::sync::atomic::Ordering::Release);
+            .store(NAMES_UNSYNCED, crate::sync::atomic::Ordering::Release);
         self.mark_changed(&parent);
         let found = self.probe(&content, &sealed.node_name)?;
         Ok(self

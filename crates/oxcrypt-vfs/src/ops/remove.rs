@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use oxcrypt_store::{Cookie, Store, StoreErrorKind};
 
@@ -12,6 +11,7 @@ use crate::node::{Body, Node, Place};
 use crate::resolve::{
     Content, DIR_FILE, DIRID_FILE, Found, LONG_SUFFIX, NodeName, SHORT_SUFFIX, parse_lookup,
 };
+use crate::sync::atomic::Ordering;
 use crate::types::{NodeId, NodeKind};
 use crate::vault_fs::{VaultFs, hash_path};
 

@@ -8,11 +8,9 @@
 //! `check` repairs each without loss.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_store::{Node as StoreNode, RenameMode, Store, TimeSet};
-use parking_lot::{MutexGuard, RwLockWriteGuard};
 
 use super::wrapper::NEW_NAME_FILE;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +18,8 @@ use crate::node::{Body, NAMES_UNSYNCED, Node};
 use crate::resolve::{
     CONTENTS_FILE, Content, Found, NAME_FILE, NodeName, SYMLINK_FILE, Sealed, parse_lookup,
 };
+use crate::sync::atomic::Ordering;
+use crate::sync::{MutexGuard, RwLockWriteGuard};
 use crate::types::{NodeId, NodeKind, RenameFlags};
 use crate::vault_fs::{VaultFs, is_in};
 

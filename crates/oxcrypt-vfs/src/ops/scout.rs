@@ -12,6 +12,7 @@ use oxcrypt_core::DirId;
 use oxcrypt_store::{Cookie, Kind, OpenMode, Store};
 
 use crate::resolve::{CONTENTS_FILE, DIR_FILE, LONG_SUFFIX, NAME_FILE, SYMLINK_FILE};
+use crate::sync;
 use crate::vault_fs::{VaultFs, hash_path};
 
 /// A wrapper that takes longer was read from a disk.
@@ -37,12 +38,15 @@ impl Scout {
         let is_wrapper = kind == Some(Kind::Dir);
         let known = is_wrapper && self.ahead > 0;
         self.ahead -= usize::from(known);
-        self.begun = (is_wrapper && !known).then(Instant::now);
+        self.begun = (is_wrapper && !known).then(sync::now);
     }
 
     /// After it: looks at those from `next` on if this one came from a disk.
     pub(super) fn end<S: Store>(&mut self, fs: &VaultFs<S>, content: &S::Dir, next: Cookie) {
-        if self.begun.is_some_and(|begun| begun.elapsed() > SLOW) {
+        if self
+            .begun
+            .is_some_and(|begun| sync::now().saturating_duration_since(begun) > SLOW)
+        {
             self.ahead = fs.look_ahead(content, next);
         }
     }
@@ -66,7 +70,7 @@ impl<S: Store> VaultFs<S> {
         if listed.is_err() || wrappers.len() < WORTH {
             return 0;
         }
-        std::thread::scope(|scope| {
+        sync::thread::scope(|scope| {
             let share = wrappers.len().div_ceil(THREADS);
             for names in wrappers.chunks(share) {
                 let look = move || {
@@ -74,9 +78,8 @@ impl<S: Store> VaultFs<S> {
                         self.read_wrapper(content, name);
                     }
                 };
-                let thread = std::thread::Builder::new().stack_size(256 * 1024);
                 // Without threads the listing is as slow as it was.
-                let _ = thread.spawn_scoped(scope, look);
+                let _ = sync::thread::spawn_small(scope, look);
             }
         });
         wrappers.len()
@@ -154,7 +157,7 @@ mod tests {
 
         let mut scout = Scout::default();
         scout.begin(Some(Kind::Dir));
-        scout.begun = Instant::now().checked_sub(2 * SLOW);
+        scout.begun = sync::now().checked_sub(2 * SLOW);
         scout.end(&fs, &content, Cookie::START);
         for left in (0..40).rev() {
             scout.begin(Some(Kind::File));
