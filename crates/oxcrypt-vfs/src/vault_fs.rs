@@ -1,10 +1,8 @@
 //! The file system itself: its parts, and the small steps that all operations share.
 
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sync::{Mutex, RwLock};
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_core::{Cryptor, DirHash, DirId};
 use oxcrypt_store::{Identity, Stat, Store, StoreErrorKind};
@@ -17,6 +15,8 @@ use crate::node::{Body, DirState, Node, NodeTable, Place};
 use crate::own_names::OwnNames;
 use crate::pending::PendingHeaders;
 use crate::resolve::{Content, Found};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 use crate::types::{Attr, Durability, Entry, NodeId, NodeKind, Timestamp, VfsOptions};
 use crate::watch::Watched;
 
@@ -288,13 +288,11 @@ impl<S: Store> VaultFs<S> {
             return Ok(());
         };
         let known = self.nodes.find(&found.stat.id);
-        if known
-            .as_ref()
-            .is_some_and(|node| node.is_at(parent.id, name))
-        {
+        // Before the question whether it is here: another lookup may be giving it this very place.
+        let first = known.as_ref().and_then(|node| node.place.lock().clone());
+        if known.is_some_and(|node| node.is_at(parent.id, name)) {
             return Ok(());
         }
-        let first = known.and_then(|node| node.place.lock().clone());
         if is_in(parent, &found.stat.id) || first.is_some_and(|first| self.holds_id(&first, dir_id))
         {
             self.event(EventKind::BrokenDirFile, found.node_name.as_bytes());

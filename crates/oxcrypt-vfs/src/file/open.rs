@@ -1,9 +1,7 @@
 //! Opening the ciphertext behind a file node, on demand and again after eviction.
 
-use crate::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use crate::sync::{RwLockReadGuard, RwLockWriteGuard};
 use oxcrypt_core::content::layout::SizeError;
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_store::timing::{Phase, Span};
@@ -13,6 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
 use crate::node::{Backing, FileIo, Node, Place};
 use crate::resolve::NodeName;
+use crate::sync::atomic::Ordering;
+use crate::sync::{RwLockReadGuard, RwLockWriteGuard};
 use crate::vault_fs::VaultFs;
 
 /// What an operation needs from the open file.
@@ -58,22 +58,40 @@ impl<S: Store> VaultFs<S> {
         }
         // The path is needed, and with it the directory lock, which comes before the file's.
         drop(io);
-        let mut tries = 0;
-        loop {
-            let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-            let _dir = place.parent.dir()?.names_shared();
-            if !node.is_at(place.parent.id, &place.name) {
-                tries += 1;
-                if tries > 100 {
-                    return Err(ErrorKind::Busy.into());
-                }
-                continue;
-            }
+        let opened = self.at_its_place(node, |place| {
             let mut io = locked(|| file.io.write());
             if !is_ready(&io, need) {
-                self.open_backing(node, &mut io, &place, need)?;
+                self.open_backing(node, &mut io, place, need)?;
             }
-            return self.with_header(node, io);
+            self.with_header(node, io)
+        })?;
+        if let Some(io) = opened {
+            return Ok(io);
+        }
+        // The last name went meanwhile, and who removed it opened the file for those who hold it.
+        let io = locked(|| file.io.write());
+        if io.backing.is_none() {
+            return Err(ErrorKind::Stale.into());
+        }
+        self.with_header(node, io)
+    }
+
+    /// Calls `f` with the place of a node while nobody can move it away; nothing for a node without
+    /// a place. The directory lock is taken, so the caller holds no file's.
+    pub(crate) fn at_its_place<R>(
+        &self,
+        node: &Node<S>,
+        f: impl FnOnce(&Place<S>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        loop {
+            let Some(place) = node.place.lock().clone() else {
+                return Ok(None);
+            };
+            let _names = place.parent.dir()?.names_shared();
+            // Moved between the look and the lock?
+            if node.is_at(place.parent.id, &place.name) {
+                return f(&place).map(Some);
+            }
         }
     }
 

@@ -1,14 +1,15 @@
 //! Moving the log's content to the files and starting over.
 
-use crate::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oxcrypt_store::Store;
 
 use super::session::Session;
-use super::{Journal, Lsn};
+use super::{Begun, Journal, Lsn};
 use crate::error::Result;
-use crate::node::Body;
+use crate::node::{Body, Node};
+use crate::sync::atomic::Ordering;
 use crate::vault_fs::VaultFs;
 
 /// Beginnings of extensions become durable this long after they were logged: well before the kernel
@@ -80,7 +81,7 @@ impl<S: Store> Journal<S> {
 
 /// Whether a writer who holds the lock of this file waits for the checkpoint: then all records of
 /// the file are done and durable, and waiting for its lock would be for ever.
-fn awaits_room<S: Store>(node: &crate::node::Node<S>) -> bool {
+fn awaits_room<S: Store>(node: &Node<S>) -> bool {
     match &node.body {
         Body::File(file) => file.awaits_room.load(Ordering::Acquire),
         _ => false,
@@ -111,15 +112,36 @@ impl<S: Store> VaultFs<S> {
     /// Moves all logged chunks to their files, and makes them durable there.
     pub(crate) fn checkpoint(&self, journal: &Journal<S>) -> Result<()> {
         let _one = journal.checkpoint.lock();
-        let Some(boundary) = journal.chunks.begin_checkpoint()? else {
-            return Ok(());
-        };
+        match journal.chunks.begin_checkpoint()? {
+            Begun::Records(boundary) => {
+                self.let_go_of_settled(journal, boundary, |nodes| {
+                    self.settle_all(nodes)?;
+                    self.sync_all_of(nodes)?;
+                    journal.chunks.void_checkpointed()
+                })?;
+                journal.chunks.end_checkpoint();
+            }
+            // Left are those that could not be looked at the last time.
+            Begun::Empty(end) => self.let_go_of_settled(journal, end, |_| Ok(()))?,
+        }
+        if !journal.nodes.lock().is_empty() {
+            journal.note_chunks();
+        }
+        Ok(())
+    }
+
+    /// Lets `settle` work off all records up to `boundary`, and gives up the nodes that have no later
+    /// ones.
+    fn let_go_of_settled(
+        &self,
+        journal: &Journal<S>,
+        boundary: Lsn,
+        settle: impl FnOnce(&[Arc<Node<S>>]) -> Result<()>,
+    ) -> Result<()> {
         let nodes = std::mem::take(&mut *journal.nodes.lock());
         let (mut kept, nodes): (Vec<_>, Vec<_>) =
             nodes.into_iter().partition(|node| awaits_room(node));
-        let done = self.settle_all(&nodes);
-        let done = done.and_then(|()| self.sync_all_of(&nodes));
-        let done = done.and_then(|()| journal.chunks.void_checkpointed());
+        let done = settle(&nodes);
         for node in nodes {
             if done.is_err() || self.keeps_records(&node, boundary) {
                 kept.push(node);
@@ -127,17 +149,11 @@ impl<S: Store> VaultFs<S> {
                 self.forget(node.id, 1);
             }
         }
-        let left = !kept.is_empty();
         journal.nodes.lock().append(&mut kept);
-        done?;
-        journal.chunks.end_checkpoint();
-        if left {
-            journal.note_chunks();
-        }
-        Ok(())
+        done
     }
 
-    fn settle_all(&self, nodes: &[std::sync::Arc<crate::node::Node<S>>]) -> Result<()> {
+    fn settle_all(&self, nodes: &[Arc<Node<S>>]) -> Result<()> {
         let mut result = Ok(());
         for node in nodes {
             let Body::File(file) = &node.body else {
@@ -158,7 +174,7 @@ impl<S: Store> VaultFs<S> {
         result
     }
 
-    fn sync_all_of(&self, nodes: &[std::sync::Arc<crate::node::Node<S>>]) -> Result<()> {
+    fn sync_all_of(&self, nodes: &[Arc<Node<S>>]) -> Result<()> {
         if nodes.len() > MANY {
             return Ok(self.store.sync_everything()?);
         }
@@ -177,7 +193,7 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// Whether a file has records behind the checkpoint; if not, it has none at all any more.
-    fn keeps_records(&self, node: &crate::node::Node<S>, boundary: Lsn) -> bool {
+    fn keeps_records(&self, node: &Node<S>, boundary: Lsn) -> bool {
         let Body::File(file) = &node.body else {
             return false;
         };
@@ -197,7 +213,7 @@ impl<S: Store> VaultFs<S> {
     /// Makes everything that was extended durable, after which the old notes are void.
     pub(crate) fn retire_extends(&self, journal: &Journal<S>) -> Result<()> {
         let _one = journal.checkpoint.lock();
-        if journal.extends.begin_checkpoint()?.is_some() {
+        if let Begun::Records(_) = journal.extends.begin_checkpoint()? {
             // Before the sync: what is extended meanwhile is noted in the other half.
             let session = Session::now(&*self.store, &*journal.place)?;
             self.store.sync_everything()?;

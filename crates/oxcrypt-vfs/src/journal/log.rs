@@ -1,13 +1,13 @@
 //! Two log files used in turn, and commits shared by all who wait for one.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use crate::sync::{Condvar, Mutex};
 use oxcrypt_store::{OpenMode, Store, StoreErrorKind};
 
 use super::record::{HEAD_LEN, Head};
 use crate::error::{Error, Result};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// Position behind a record in the order of all records since the mount; 0 is before all.
 pub(crate) type Lsn = u64;
@@ -21,6 +21,14 @@ pub(crate) struct Spot {
     pub(crate) offset: u64,
     /// Which use of that file.
     pub(crate) epoch: u64,
+}
+
+/// What a checkpoint begins with.
+pub(crate) enum Begun {
+    /// All records up to this position are durable and in one half, and new ones go to the other.
+    Records(Lsn),
+    /// All records up to this position are done.
+    Empty(Lsn),
 }
 
 /// Why a record was not taken.
@@ -158,17 +166,16 @@ impl<S: Store> Log<S> {
         Ok(())
     }
 
-    /// Starts a checkpoint, or goes on with one that failed: all records up to the returned position
-    /// are durable and in one half, and new ones go to the other. `None` when there are none.
-    pub(crate) fn begin_checkpoint(&self) -> Result<Option<Lsn>> {
+    /// Starts a checkpoint, or goes on with one that failed.
+    pub(crate) fn begin_checkpoint(&self) -> Result<Begun> {
         let mut state = self.state.lock();
         if state.other_free {
             if state.at == 0 {
-                return Ok(None);
+                return Ok(Begun::Empty(state.end));
             }
             self.switch(&mut state)?;
         }
-        Ok(Some(state.switched_at))
+        Ok(Begun::Records(state.switched_at))
     }
 
     /// Makes the records of the half under checkpoint void, durably: what they say is done.

@@ -35,14 +35,12 @@ mod session;
 mod unborn;
 mod walk;
 
-use crate::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, Mutex};
 use oxcrypt_store::Store;
 
-pub(crate) use log::{Log, Lsn, Refusal, Spot};
+pub(crate) use log::{Begun, Log, Lsn, Refusal, Spot};
 pub(crate) use logged::{Logged, LogicalLen};
 pub use place::{Claimed, claim};
 pub(crate) use record::{HEAD_LEN, Head, Kind, mark_of};
@@ -52,6 +50,8 @@ use session::Session;
 
 use crate::error::Result;
 use crate::node::Node;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{Condvar, Mutex};
 
 /// Names of the log files.
 const CHUNK_LOGS: [&[u8]; 2] = [b"chunks.a", b"chunks.b"];

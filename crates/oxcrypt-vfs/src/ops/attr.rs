@@ -1,14 +1,14 @@
 //! Reading and changing attributes.
 
-use crate::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use oxcrypt_store::{Node as StoreNode, Stat, Store, TimeSet, Timestamp};
 
 use crate::error::{ErrorKind, Result};
 use crate::file::Need;
-use crate::node::{Body, Node};
-use crate::resolve::parse_lookup;
+use crate::node::{Backing, Body, Node, Place};
+use crate::resolve::{Found, parse_lookup};
+use crate::sync::atomic::Ordering;
 use crate::types::{Attr, NodeId, SetAttr, TimeChange};
 use crate::vault_fs::VaultFs;
 
@@ -29,26 +29,34 @@ impl<S: Store> VaultFs<S> {
 
     /// Stats the ciphertext object behind a node.
     fn stat_node(&self, node: &Arc<Node<S>>) -> Result<Stat> {
-        match &node.body {
-            Body::Dir(_) => Ok(self.store.stat_dir(&self.content_dir(node)?)?),
-            Body::File(file) => {
-                let io = file.io.read();
-                if let Some(backing) = &io.backing {
-                    return Ok(self.store.stat_file(&backing.file)?);
-                }
-                drop(io);
-                self.stat_by_name(node)
-            }
-            Body::Symlink => self.stat_by_name(node),
+        if let Body::Dir(_) = &node.body {
+            return Ok(self.store.stat_dir(&self.content_dir(node)?)?);
         }
+        if let Some(stat) = self.stat_open(node)? {
+            return Ok(stat);
+        }
+        let named = self.at_its_place(node, |place| Ok(self.found_again(node, place)?.stat))?;
+        if let Some(stat) = named {
+            return Ok(stat);
+        }
+        // The last name went meanwhile, and who removed it opened the file for those who hold it.
+        self.stat_open(node)?.ok_or(ErrorKind::Stale.into())
     }
 
-    fn stat_by_name(&self, node: &Arc<Node<S>>) -> Result<Stat> {
-        let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-        let _names = place.parent.dir()?.names_shared();
+    fn stat_open(&self, node: &Node<S>) -> Result<Option<Stat>> {
+        let Body::File(file) = &node.body else {
+            return Ok(None);
+        };
+        let io = file.io.read();
+        let stat = |backing: &Backing<S>| self.store.stat_file(&backing.file);
+        Ok(io.backing.as_ref().map(stat).transpose()?)
+    }
+
+    /// What is at the place of `node` now; the caller holds the directory's lock.
+    fn found_again(&self, node: &Node<S>, place: &Place<S>) -> Result<Found<S>> {
         let found = self.locate(&place.parent, &parse_lookup(&place.name)?)?;
         if found.stat.id == node.identity {
-            Ok(found.stat)
+            Ok(found)
         } else {
             Err(ErrorKind::Stale.into())
         }
@@ -104,27 +112,35 @@ impl<S: Store> VaultFs<S> {
     fn on_content<R>(
         &self,
         node: &Arc<Node<S>>,
-        f: impl FnOnce(StoreNode<'_, S>) -> Result<R>,
+        f: impl Fn(StoreNode<'_, S>) -> Result<R>,
     ) -> Result<R> {
-        match &node.body {
-            Body::Dir(_) => return f(StoreNode::Dir(&self.content_dir(node)?)),
-            Body::File(file) => {
-                let io = file.io.read();
-                if let Some(backing) = &io.backing {
-                    file.used.store(true, Ordering::Relaxed);
-                    return f(StoreNode::File(&backing.file));
-                }
-            }
-            Body::Symlink => {}
+        if let Body::Dir(_) = &node.body {
+            return f(StoreNode::Dir(&self.content_dir(node)?));
         }
-        let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-        let _names = place.parent.dir()?.names_shared();
-        let found = self.locate(&place.parent, &parse_lookup(&place.name)?)?;
-        if found.stat.id != node.identity {
-            return Err(ErrorKind::Stale.into());
+        let on_open = || {
+            let Body::File(file) = &node.body else {
+                return Ok(None);
+            };
+            let io = file.io.read();
+            let Some(backing) = &io.backing else {
+                return Ok(None);
+            };
+            file.used.store(true, Ordering::Relaxed);
+            f(StoreNode::File(&backing.file)).map(Some)
+        };
+        if let Some(done) = on_open()? {
+            return Ok(done);
         }
-        let content = self.content_dir(&place.parent)?;
-        f(StoreNode::Name(&content, found.type_path().as_bytes()))
+        let named = self.at_its_place(node, |place| {
+            let found = self.found_again(node, place)?;
+            let content = self.content_dir(&place.parent)?;
+            f(StoreNode::Name(&content, found.type_path().as_bytes()))
+        })?;
+        if let Some(done) = named {
+            return Ok(done);
+        }
+        // As in `stat_node`.
+        on_open()?.ok_or(ErrorKind::Stale.into())
     }
 }
 

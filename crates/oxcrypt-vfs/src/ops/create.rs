@@ -1,6 +1,5 @@
 //! Making files, directories and symbolic links.
 
-use crate::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use oxcrypt_core::name::CleartextName;
@@ -14,6 +13,7 @@ use crate::resolve::{
     CONTENTS_FILE, Content, DIR_FILE, DIRID_FILE, Found, NodeName, SYMLINK_FILE, Sealed,
     type_file_error,
 };
+use crate::sync::atomic::Ordering;
 use crate::types::{Caller, Entry, NodeId, NodeKind};
 use crate::vault_fs::{VaultFs, hash_path};
 
@@ -290,16 +290,15 @@ impl<S: Store> VaultFs<S> {
         if node.kind() != NodeKind::Symlink {
             return Err(ErrorKind::InvalidArgument.into());
         }
-        let place = node.place.lock().clone().ok_or(ErrorKind::Stale)?;
-        let _names = place.parent.dir()?.names_shared();
-        let name = CleartextName::parse(&place.name)?;
-        let content = self.content_dir(&place.parent)?;
-        let found = self.locate(&place.parent, &name)?;
-        let path = found.type_path();
-        let bytes = self
-            .store
-            .read_small(&content, path.as_bytes(), MAX_SYMLINK_FILE_LEN)
-            .map_err(type_file_error)?;
+        let read = self.at_its_place(&node, |place| {
+            let name = CleartextName::parse(&place.name)?;
+            let content = self.content_dir(&place.parent)?;
+            let path = self.locate(&place.parent, &name)?.type_path();
+            self.store
+                .read_small(&content, path.as_bytes(), MAX_SYMLINK_FILE_LEN)
+                .map_err(type_file_error)
+        })?;
+        let bytes = read.ok_or(ErrorKind::Stale)?;
         match oxcrypt_core::open_symlink(&self.cryptor, &bytes) {
             // A program would take an empty target for something else than what was sealed.
             Ok(target) if !target.is_empty() => Ok(target.into_bytes()),

@@ -1,11 +1,14 @@
 //! Hard links: ciphertext hard links, since content is not bound to its name.
 
+use std::sync::Arc;
+
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_store::Store;
 
 use crate::error::{ErrorKind, Result};
-use crate::node::NAMES_UNSYNCED;
+use crate::node::{NAMES_UNSYNCED, Node, Place};
 use crate::resolve::{CONTENTS_FILE, NAME_FILE, parse_lookup};
+use crate::sync::atomic::Ordering;
 use crate::types::{Entry, NodeId};
 use crate::vault_fs::VaultFs;
 
@@ -20,21 +23,35 @@ impl<S: Store> VaultFs<S> {
         let node = self.node(id)?;
         let parent = self.node(parent)?;
         let name = CleartextName::parse(name)?;
-        let file = node.file().map_err(|_| ErrorKind::NotPermitted)?;
-        let place = node.place.lock().clone().ok_or(ErrorKind::NotFound)?;
+        node.file().map_err(|_| ErrorKind::NotPermitted)?;
         let _own = node.own.begin();
-        let _locks = self.lock_two(&place.parent, &parent)?;
-        if !node.is_at(place.parent.id, &place.name) {
-            return Err(ErrorKind::Busy.into());
+        loop {
+            let place = node.place.lock().clone().ok_or(ErrorKind::NotFound)?;
+            let _locks = self.lock_two(&place.parent, &parent)?;
+            // Moved between the look and the lock?
+            if node.is_at(place.parent.id, &place.name) {
+                return self.link_from(&node, &place, &parent, &name);
+            }
         }
+    }
+
+    /// LOCK: the caller holds both directories.
+    fn link_from(
+        &self,
+        node: &Node<S>,
+        place: &Place<S>,
+        parent: &Arc<Node<S>>,
+        name: &CleartextName<'_>,
+    ) -> Result<Entry> {
+        let file = node.file()?;
         let from_dir = self.content_dir(&place.parent)?;
         let from = self.locate(&place.parent, &parse_lookup(&place.name)?)?;
         if from.stat.id != node.identity {
             return Err(ErrorKind::Stale.into());
         }
-        let content = self.content_dir(&parent)?;
-        self.refuse_taken(&parent, &content, &name)?;
-        let sealed = self.seal(parent.dir()?, &name)?;
+        let content = self.content_dir(parent)?;
+        self.refuse_taken(parent, &content, name)?;
+        let sealed = self.seal(parent.dir()?, name)?;
         let source = from.type_path();
         if sealed.full.is_none() {
             let target = sealed.node_name.as_bytes();
@@ -50,14 +67,13 @@ impl<S: Store> VaultFs<S> {
                     .store
                     .link(&from_dir, source.as_bytes(), &content, target)?)
             })?;
-            self.note_name(&parent, &content, sealed.node_name.as_bytes());
+            self.note_name(parent, &content, sealed.node_name.as_bytes());
         }
-        file.names_synced
-            .store(NAMES_UNSYNCED, crate::sync::atomic::Ordering::Release);
-        self.mark_changed(&parent);
+        file.names_synced.store(NAMES_UNSYNCED, Ordering::Release);
+        self.mark_changed(parent);
         let found = self.probe(&content, &sealed.node_name)?;
         Ok(self
-            .intern_found(&parent, name.as_str().as_bytes(), &found)?
+            .intern_found(parent, name.as_str().as_bytes(), &found)?
             .1)
     }
 }
