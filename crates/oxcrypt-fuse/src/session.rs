@@ -83,11 +83,17 @@ impl<S: Store> Mount<S> {
     /// Answers requests until the mount ends, however it ends, and then writes what is pending.
     ///
     /// Each thread that serves calls `confine` once it has all that it needs of the system, before it
-    /// looks at any request, or is started by one that did.
+    /// looks at any request, or is started by one that did. `ready` is called when the mount answers;
+    /// whoever wants to know must not ask the mount itself, not in this process: a thread that
+    /// waits for a request cannot be killed, and keeps the connection open that nobody serves.
     ///
     /// # Errors
     /// When the connection to the kernel fails.
-    pub fn serve(self, confine: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
+    pub fn serve(
+        self,
+        confine: impl Fn() + Send + Sync + 'static,
+        ready: impl FnOnce(),
+    ) -> io::Result<()> {
         let Self {
             mut server,
             pool,
@@ -141,6 +147,7 @@ impl<S: Store> Mount<S> {
             let vfs = Arc::clone(&vfs);
             start("oxcrypt-bg", 256, move || vfs.run_background())?
         };
+        ready();
         // With rings, little comes through the device.
         let served = read_device(&shared, if ringing { 1 } else { threads });
         if let Some(rings) = rings {

@@ -227,7 +227,7 @@ fn mounted(vfs: &Vfs, mountpoint: &Path) -> Result<f64> {
     let mut mount = Mount::new(Arc::clone(vfs), mountpoint, MountOptions::default())
         .map_err(|e| cannot_mount(&e, mountpoint))?;
     let mut unmounter = mount.unmounter();
-    let server = std::thread::spawn(move || mount.serve(|| {}));
+    let server = std::thread::spawn(move || mount.serve(|| {}, || {}));
     let content = std::fs::read_to_string(mountpoint.join("samples/hello.txt"));
     unmounter.unmount().host(mountpoint)?;
     match server.join() {

@@ -1,7 +1,8 @@
 //! Who keeps a mount busy: working directories, roots, programs, open and mapped files.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use rustix::fs::{AtFlags, StatxFlags};
 
 use super::table::Mounted;
 use crate::failure::Holder;
@@ -76,5 +77,13 @@ fn is_on(link: &Path, device: u64, point: &Path) -> bool {
     // A file that was moved out of sight, or seen from another root.
     target.is_absolute()
         && target.to_string_lossy().ends_with(" (deleted)")
-        && std::fs::metadata(link).is_ok_and(|meta| meta.dev() == device)
+        && device_of(link) == Some(device)
+}
+
+/// The device of an open file, by what the kernel knows. Asked of the file system behind it, a mount
+/// that looks for its own users would wait for itself, and could not be killed then.
+fn device_of(link: &Path) -> Option<u64> {
+    let flags = AtFlags::STATX_DONT_SYNC;
+    let told = rustix::fs::statx(rustix::fs::CWD, link, flags, StatxFlags::empty()).ok()?;
+    Some(rustix::fs::makedev(told.stx_dev_major, told.stx_dev_minor))
 }

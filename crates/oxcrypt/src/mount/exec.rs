@@ -78,7 +78,7 @@ fn mounted(ctx: &Ctx, args: &Args) -> Result<u8> {
         .host(&point.0)?;
     let mount = Mount::new(fs, &point.0, options.transport(&target.path))
         .map_err(|e| run::cannot_mount(&e, &point.0))?;
-    let server = std::thread::spawn(move || mount.serve(|| {}));
+    let server = std::thread::spawn(move || mount.serve(|| {}, || {}));
     let code = child(ctx, args, &point);
     let done = lock::unmount(&point.0, UnmountFlags::empty()).or_else(|_| {
         // Something it left behind still runs there.

@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Give up after this long.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     timeout: Duration,
+    /// Only hand over what the kernel holds for it. Set by the process of a mount.
+    #[arg(long, hide = true)]
+    flush_only: bool,
 }
 
 #[derive(Serialize)]
@@ -49,6 +52,9 @@ struct Line {
 }
 
 pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
+    if let (true, Some(point)) = (args.flush_only, &args.what) {
+        return flush_here(Path::new(point));
+    }
     let how = match (args.force, args.lazy) {
         (true, _) => How::Forcibly,
         (_, true) => How::Lazily,
@@ -114,6 +120,9 @@ pub(super) fn find(ctx: &Ctx, mounts: Vec<Mounted>, word: &OsString) -> Result<V
     }
     Ok(found)
 }
+
+/// For what the kernel holds of open files to be handed over, before they are cut off.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// For a process that was killed to be gone.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
@@ -202,8 +211,8 @@ pub(super) fn from_inside(live: &Live, how: How) -> Result<()> {
         How::Gently => UnmountFlags::empty(),
         How::Lazily | How::Forcibly => {
             // What the kernel still holds for the vault goes there first.
-            if let Ok(dir) = std::fs::File::open(&live.point) {
-                let _ = rustix::fs::syncfs(&dir);
+            if let Err(e) = flush(&live.point) {
+                tracing::warn!(error = %e, "what programs have not closed may be lost");
             }
             UnmountFlags::DETACH
         }
@@ -213,6 +222,36 @@ pub(super) fn from_inside(live: &Live, how: How) -> Result<()> {
         live.events.say("lock_failed", Some(e.message.clone()));
     }
     done
+}
+
+/// Has another process hand over what the kernel holds for the mount, in bounded time: this one,
+/// waiting for its own mount, could not be killed.
+fn flush(point: &Path) -> std::io::Result<()> {
+    let mut child = Command::new("/proc/self/exe")
+        .args(["--quiet", "lock", "--flush-only", "--"])
+        .arg(point)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let end = Instant::now() + FLUSH_PATIENCE;
+    while Instant::now() < end {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(std::io::Error::other(status.to_string())),
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    let _ = child.kill();
+    // It may wait for a disk that does not answer; whoever waited for it then would as well.
+    std::thread::spawn(move || child.wait());
+    Err(std::io::ErrorKind::TimedOut.into())
+}
+
+/// The other half of [`flush`].
+fn flush_here(point: &Path) -> Result<()> {
+    let dir = std::fs::File::open(point).host(point)?;
+    rustix::fs::syncfs(&dir).host(point)
 }
 
 /// As [`from_inside`], for a vault that is not used: a refusal is not worth an event each time.

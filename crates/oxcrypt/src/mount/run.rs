@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Sender, channel};
 
 use oxcrypt_fuse::{Mount, RingSupport};
 use oxcrypt_store::{LocalStore, Store, Watcher};
@@ -64,7 +64,10 @@ pub(crate) fn run(ctx: &Ctx, args: &Args) -> Result<()> {
     if !args.options.ro {
         keep_copies(ctx, &target, open.key_file().is_some());
     }
-    daemon::start(ctx, &child_words(ctx, &args, &target, &point), &open.key)
+    daemon::start(ctx, &child_words(ctx, &args, &target, &point), &open.key)?;
+    // Not by the process that serves it: see `Mount::serve`.
+    std::fs::metadata(&point).map_err(|e| cannot_mount(&e, &point))?;
+    Ok(())
 }
 
 /// Copies of the two key files, as unlocking for use makes them.
@@ -182,9 +185,13 @@ fn serve(
         None
     });
     let signals = signals::handle(&live)?;
-    announce(ctx, args, &live);
+    let answers = announce(ctx, args, &live);
     idle::watch(&live);
-    let served = mount.serve(confine(options, target));
+    let ready = move || {
+        // A thread that is gone has nobody to tell.
+        let _ = answers.send(());
+    };
+    let served = mount.serve(confine(options, target), ready);
     live.ending.store(true, Ordering::Release);
     live.events.say("locked", live.set_reason(None));
     live.events.end();
@@ -259,16 +266,17 @@ fn watch(fs: &Arc<Fs>) -> Option<Arc<Watcher>> {
     Some(watcher)
 }
 
-/// Tells whoever waits that the mount answers, as soon as it does.
-fn announce(ctx: &Ctx, args: &Args, live: &Arc<Live>) {
+/// Tells whoever waits that the mount answers, as soon as it says so through what is returned. On a
+/// thread of its own, which is not confined: a hook may do what it likes.
+fn announce(ctx: &Ctx, args: &Args, live: &Arc<Live>) -> Sender<()> {
     let (child, foreground) = (args.daemon_child, args.foreground);
     let (notify_fd, hook) = (args.notify_fd, args.options.on_unlock.clone());
     let quiet = ctx.out.quiet || ctx.out.json;
     let live = Arc::clone(live);
+    let (answers, wait) = channel();
     std::thread::spawn(move || {
-        if !wait_for_mount(&live.point) {
-            return;
-        }
+        // Dropped without a word, the mount ended before.
+        let Ok(()) = wait.recv() else { return };
         live.events.say("unlocked", None);
         let told = if child {
             daemon::report_ready()
@@ -291,16 +299,5 @@ fn announce(ctx: &Ctx, args: &Args, live: &Arc<Live>) {
             hooks::on_unlock(&live, &line);
         }
     });
-}
-
-/// Whether the mount answers for its root directory.
-fn wait_for_mount(point: &Path) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(30) {
-        if std::fs::metadata(point).is_ok() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    false
+    answers
 }
