@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Mounted and unmounted again and again, in every way a mount can end: no stale mount, no process and
 # no descriptor is left, and a mount point that a killed process left is taken over. A second mount of the
-# same vault must not be possible by accident. Short: 40 cycles; long: 200.
+# same vault must not be possible by accident. Short: 40 cycles, 100 kills while starting; long: 200, 1,000.
 source "$(dirname "$0")/lib.sh"
+need python3
+here=$(cd "$(dirname "$0")" && pwd)
 
 cycles=$(short_long 40 200)
 fresh_vault siv-gcm
@@ -57,7 +59,18 @@ mounted "$mnt" || fail "nothing stale to take over"
 pid=$(server_of "$mnt")
 [ "$(cat "$mnt/file")" = "$cycles" ] || fail "the file is gone after a kill"
 
+umount "$mnt"
+wait_end "$pid" 100 || fail "the process does not end"
+pid=
+
+# Killed in the moments in which it starts to serve, it goes as well: no thread of it may wait for the mount.
+kills=$(short_long 100 1000)
+python3 "$here/killed.py" "$OXCRYPT" "$vault" "$mnt" "$work/password" "$kills" || fail "killed while starting"
+
 # A second mount of the same vault.
+"$OXCRYPT" mount "$vault" "$mnt" --password-file "$work/password" >/dev/null 2>"$work/daemon.log" ||
+    fail "not mounted after $kills kills: $(cat "$work/daemon.log")"
+pid=$(server_of "$mnt")
 mkdir "$work/second"
 if "$OXCRYPT" mount "$vault" "$work/second" --password-file "$work/password" >/dev/null 2>"$work/second.log"; then
     if (echo x >"$work/second/write") 2>/dev/null; then
@@ -72,4 +85,4 @@ umount "$mnt"
 wait_end "$pid" 100 || fail "the process does not end"
 pid=
 grep -qF "$work" /proc/self/mounts && fail "a mount is left"
-pass "$cycles cycles by umount, lock, SIGTERM and fusermount3: 0 stale mounts, 0 leaked descriptors"
+pass "$cycles cycles by umount, lock, SIGTERM and fusermount3: 0 stale mounts, 0 leaked descriptors; $kills kills while starting"

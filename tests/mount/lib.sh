@@ -50,11 +50,16 @@ trap 'exit 130' INT TERM
 # Whether something is mounted there, also when it does not answer any more.
 mounted() { grep -qsF " $1 " /proc/self/mounts; }
 
-# Waits until a process ends, in tenths of a second.
+# Waits until a process ends, in tenths of a second. One that was killed while a thread of it waits for
+# the kernel looks like a zombie, and lives.
 wait_end() {
     local i
     for ((i = 0; i < $2; i++)); do
-        [ -d "/proc/$1" ] && [ "$(sed -n 's/^State:\s*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)" != Z ] || return 0
+        [ -d "/proc/$1" ] || return 0
+        if [ "$(sed -n 's/^State:\s*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)" = Z ] &&
+            [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" -le 1 ]; then
+            return 0
+        fi
         sleep 0.1
     done
     return 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # stress-ng's file-system stressors with verification. Left out: those that need what no vault holds
 # (devices, fifos, extended attributes of the kernel) or that stress the kernel beside the mount (getdent
-# lists /proc and /sys).
+# lists /proc and /sys, io opens every mount of the machine).
 source "$(dirname "$0")/lib.sh"
 need stress-ng
 
@@ -11,7 +11,7 @@ seconds=$(short_long 1 20)
 patience=240
 stressors=(
     access chdir chmod chown copy-file dentry dir dirdeep dirmany dup fallocate fcntl fiemap
-    file-ioctl filename flock fpunch fsize fstat handle hdd inode-flags io
+    file-ioctl filename flock fpunch fsize fstat handle hdd inode-flags
     iomix lease link lockf locka lockofd mknod mmap mmapfork mmapmany msync open pipe readahead
     rename revio seek sendfile splice symlink sync-file tee touch unlink utime
     verity vm-splice xattr
