@@ -14,7 +14,7 @@ stressors=(
     file-ioctl filename flock fpunch fsize fstat handle hdd inode-flags
     iomix lease link lockf locka lockofd mknod mmap mmapfork mmapmany msync open pipe readahead
     rename revio seek sendfile splice symlink sync-file tee touch unlink utime
-    verity vm-splice xattr
+    verity vm-splice
 )
 known=$(stress-ng --stressors 2>/dev/null || true)
 
