@@ -73,13 +73,13 @@ fn close<S: Store>(node: &Node<S>) -> bool {
             }
             None => false,
         },
-        Body::Dir(d) if d.is_removed.load(Ordering::Acquire) => false,
+        // Asked under the lock: whoever keeps the handle says so first and then puts it there.
         Body::Dir(d) => match d.handle.try_lock() {
-            Some(mut handle) => {
+            Some(mut handle) if !d.is_removed.load(Ordering::Acquire) => {
                 *handle = None;
                 true
             }
-            None => false,
+            Some(_) | None => false,
         },
         Body::Symlink => true,
     }

@@ -137,20 +137,22 @@ impl<S: Store> VaultFs<S> {
         }
     }
 
-    /// After a directory was removed: whoever still holds it (as a working directory) may ask about
-    /// it, and nothing can be made in it.
-    pub(crate) fn dir_gone(
-        &self,
-        node: &Arc<Node<S>>,
-        handle: &S::Dir,
-        parent: &Arc<Node<S>>,
-        name: &[u8],
-    ) {
+    /// Before a directory is removed: whoever holds it (as a working directory, or on the way to a
+    /// name in it) finds it open from now on, since it could not be opened any more. Nothing can be
+    /// made in it then.
+    pub(crate) fn keep_dir(&self, node: &Node<S>, handle: &S::Dir) {
         if let Ok(dir) = node.dir() {
-            *dir.handle.lock() = Some(handle.clone());
             dir.is_removed.store(true, Ordering::Release);
+            *dir.handle.lock() = Some(handle.clone());
         }
-        self.name_gone(node, parent, name, 1);
+    }
+
+    /// After [`Self::keep_dir`], when the directory stays.
+    pub(crate) fn dir_stays(&self, node: &Arc<Node<S>>) {
+        if let Ok(dir) = node.dir() {
+            dir.is_removed.store(false, Ordering::Release);
+            self.open_dirs.opened(node);
+        }
     }
 
     /// Removes what makes a node a file or link, then its wrapper.
@@ -192,15 +194,27 @@ impl<S: Store> VaultFs<S> {
         self.refuse_second_way(&parent, name.as_str().as_bytes(), &found)?;
         let litter = self.check_empty(handle)?;
         let node = self.nodes.find(&found.stat.id);
-        self.remove_wrapper(&content, &found.node_name, DIR_FILE)?;
-        if let Err(e) = self.remove_content_dir(hash, handle, &litter) {
-            // Somebody else filled it in the meantime: the node comes back.
-            self.rebuild_dir_node(&content, &parent, &name, dir_id, handle)?;
+        if let Some(node) = &node {
+            self.keep_dir(node, handle);
+        }
+        let removed = self
+            .remove_wrapper(&content, &found.node_name, DIR_FILE)
+            .and_then(|()| {
+                self.remove_content_dir(hash, handle, &litter).or_else(|e| {
+                    // Somebody else filled it in the meantime: the node comes back.
+                    self.rebuild_dir_node(&content, &parent, &name, dir_id, handle)?;
+                    Err(e)
+                })
+            });
+        if let Err(e) = removed {
+            if let Some(node) = &node {
+                self.dir_stays(node);
+            }
             return Err(e);
         }
         self.note_name(&parent, &content, found.node_name.as_bytes());
         if let Some(node) = node {
-            self.dir_gone(&node, handle, &parent, name.as_str().as_bytes());
+            self.name_gone(&node, &parent, name.as_str().as_bytes(), 1);
         }
         self.mark_changed(&parent);
         Ok(())

@@ -203,11 +203,14 @@ impl<S: Store> VaultFs<S> {
         let type_file = source.node_name.join(DIR_FILE);
         self.remove_old(&from.content, &source.node_name, &type_file)?;
         self.touch_parents([from, to], [source, target]);
+        if let Some(victim) = &victim {
+            self.keep_dir(victim, handle);
+        }
         if let Err(e) = self.remove_content_dir(hash, handle, &litter) {
             tracing::warn!(error = %e, "an orphaned content directory is left for `check`");
         }
         if let Some(victim) = victim {
-            self.dir_gone(&victim, handle, to.parent, to.name_bytes());
+            self.name_gone(&victim, to.parent, to.name_bytes(), 1);
         }
         self.moved(from, source, to);
         Ok(())
