@@ -2,6 +2,7 @@
 
 mod attr;
 mod create;
+mod doomed;
 mod link;
 mod list;
 mod lookup;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use oxcrypt_store::{Cookie, Store, StoreErrorKind};
 
+use super::doomed::{Closed, when_left};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventKind;
 use crate::node::{Body, Node, Place};
@@ -179,9 +180,17 @@ impl<S: Store> VaultFs<S> {
         self.writable()?;
         let parent = self.node(parent)?;
         let name = parse_lookup(name)?;
+        when_left(|| self.rmdir_now(&parent, &name))
+    }
+
+    fn rmdir_now(
+        &self,
+        parent: &Arc<Node<S>>,
+        name: &oxcrypt_core::name::CleartextName<'_>,
+    ) -> Result<Option<()>> {
         let _names = parent.dir()?.names_exclusive();
-        let content = self.content_dir(&parent)?;
-        let found = self.locate(&parent, &name)?;
+        let content = self.content_dir(parent)?;
+        let found = self.locate(parent, name)?;
         let Content::Dir {
             dir_id,
             hash,
@@ -191,9 +200,13 @@ impl<S: Store> VaultFs<S> {
             return Err(ErrorKind::NotDirectory.into());
         };
         // Its content belongs to another node, which would lead nowhere.
-        self.refuse_second_way(&parent, name.as_str().as_bytes(), &found)?;
-        let litter = self.check_empty(handle)?;
+        self.refuse_second_way(parent, name.as_str().as_bytes(), &found)?;
         let node = self.nodes.find(&found.stat.id);
+        let closed = Closed::of(node.as_ref());
+        if matches!(closed, Closed::InUse) {
+            return Ok(None);
+        }
+        let litter = self.check_empty(handle)?;
         if let Some(node) = &node {
             self.keep_dir(node, handle);
         }
@@ -202,7 +215,7 @@ impl<S: Store> VaultFs<S> {
             .and_then(|()| {
                 self.remove_content_dir(hash, handle, &litter).or_else(|e| {
                     // Somebody else filled it in the meantime: the node comes back.
-                    self.rebuild_dir_node(&content, &parent, &name, dir_id, handle)?;
+                    self.rebuild_dir_node(&content, parent, name, dir_id, handle)?;
                     Err(e)
                 })
             });
@@ -212,12 +225,12 @@ impl<S: Store> VaultFs<S> {
             }
             return Err(e);
         }
-        self.note_name(&parent, &content, found.node_name.as_bytes());
-        if let Some(node) = node {
-            self.name_gone(&node, &parent, name.as_str().as_bytes(), 1);
+        self.note_name(parent, &content, found.node_name.as_bytes());
+        if let Some(node) = &node {
+            self.name_gone(node, parent, name.as_str().as_bytes(), 1);
         }
-        self.mark_changed(&parent);
-        Ok(())
+        self.mark_changed(parent);
+        Ok(Some(()))
     }
 
     /// Makes sure that a directory holds no node. Returns our own leftovers and in-use markers.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use oxcrypt_core::name::CleartextName;
 use oxcrypt_store::{Node as StoreNode, RenameMode, Store, TimeSet};
 
+use super::doomed::{Closed, when_left};
 use super::wrapper::NEW_NAME_FILE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Body, NAMES_UNSYNCED, Node};
@@ -93,35 +94,53 @@ impl<S: Store> VaultFs<S> {
         self.writable()?;
         let from_parent = self.node(from_parent)?;
         let to_parent = self.node(to_parent)?;
-        let _locks = self.lock_two(&from_parent, &to_parent)?;
-        let from = self.side(&from_parent, parse_lookup(from_name)?)?;
-        let to = self.side(&to_parent, CleartextName::parse(to_name)?)?;
-        let source = self.locate(&from_parent, &from.name)?;
-        let target = self.locate_opt(&to_parent, &to.name)?;
+        let (from, to) = ((&from_parent, from_name), (&to_parent, to_name));
+        when_left(|| self.rename_now(from, to, flags))
+    }
+
+    fn rename_now(
+        &self,
+        (from_parent, from_name): (&Arc<Node<S>>, &[u8]),
+        (to_parent, to_name): (&Arc<Node<S>>, &[u8]),
+        flags: RenameFlags,
+    ) -> Result<Option<()>> {
+        let _locks = self.lock_two(from_parent, to_parent)?;
+        let from = self.side(from_parent, parse_lookup(from_name)?)?;
+        let to = self.side(to_parent, CleartextName::parse(to_name)?)?;
+        let source = self.locate(from_parent, &from.name)?;
+        let target = self.locate_opt(to_parent, &to.name)?;
         if from_parent.id == to_parent.id && from.name_bytes() == to.name_bytes() {
             return match flags {
                 RenameFlags::NoReplace => Err(ErrorKind::Exists.into()),
-                RenameFlags::Replace | RenameFlags::Exchange => Ok(()),
+                RenameFlags::Replace | RenameFlags::Exchange => Ok(Some(())),
             };
         }
         match (flags, &target) {
             (RenameFlags::NoReplace, Some(_)) => return Err(ErrorKind::Exists.into()),
             (RenameFlags::Exchange, None) => return Err(ErrorKind::NotFound.into()),
-            _ => self.refuse_loop(&source, &to_parent)?,
+            _ => self.refuse_loop(&source, to_parent)?,
         }
         if from_parent.id != to_parent.id {
-            self.make_way_durable(&to_parent)?;
+            self.make_way_durable(to_parent)?;
             if flags == RenameFlags::Exchange {
-                self.make_way_durable(&from_parent)?;
+                self.make_way_durable(from_parent)?;
             }
         }
         // Both may change: what is replaced can have other names, and what is exchanged moves too.
         let known = [Some(&source), target.as_ref()]
             .map(|found| found.and_then(|found| self.nodes.find(&found.stat.id)));
+        // The source's directory cannot be replaced by what is in it: `replace` says so.
+        let victim = known[1]
+            .as_ref()
+            .filter(|node| flags == RenameFlags::Replace && node.id != from_parent.id);
+        let closed = Closed::of(victim);
+        if matches!(closed, Closed::InUse) {
+            return Ok(None);
+        }
         let _own = known.each_ref().map(|n| n.as_ref().map(|n| n.own.begin()));
         let done = match (flags, target) {
             (RenameFlags::Exchange, Some(target)) => self
-                .refuse_loop(&target, &from_parent)
+                .refuse_loop(&target, from_parent)
                 .and_then(|()| self.exchange(&from, &source, &to, &target)),
             (_, Some(target)) => self.replace(&from, &source, &to, &target),
             (_, None) => self
@@ -131,7 +150,7 @@ impl<S: Store> VaultFs<S> {
         for side in [&from, &to] {
             self.note_name(side.parent, &side.content, side.sealed.node_name.as_bytes());
         }
-        done
+        done.map(Some)
     }
 
     pub(crate) fn side<'a>(
