@@ -68,7 +68,11 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn status(ox: &Ox) -> serde_json::Value {
-    let done = ox.run("--json status v").good();
+    status_of(ox, "v")
+}
+
+fn status_of(ox: &Ox, what: &str) -> serde_json::Value {
+    let done = ox.run(&format!("--json status {what}")).good();
     check_lines(&done.out).remove(0)["mounts"][0].clone()
 }
 
@@ -167,8 +171,7 @@ fn a_directory_inside_itself_is_an_error_in_the_mount() {
 #[test]
 fn the_transport_is_chosen_and_told() {
     let Some(Bed(ox)) = &Bed::new() else { return };
-    let switch = std::fs::read_to_string("/sys/module/fuse/parameters/enable_uring");
-    let has_rings = switch.is_ok_and(|text| text.trim() == "Y");
+    let has_rings = has_rings();
     let usual = if has_rings { "ring" } else { "dev" };
     for (wanted, expected) in [("dev", "dev"), ("auto", usual), ("ring", "ring")] {
         let mount = ox.run(&format!("mount v m --transport {wanted} {PW}"));
@@ -273,17 +276,71 @@ fn a_mount_that_does_not_answer_is_a_timeout_and_force_ends_it() {
     let Some(Bed(ox)) = &Bed::new() else { return };
     ox.run(&format!("mount v m {PW}")).good();
     let pid = status(ox)["pid"].as_u64().unwrap().to_string();
-    let signal = |name: &str| {
-        let sent = Command::new("kill").args([name, &pid]).status();
-        assert!(sent.unwrap().success());
-    };
-    signal("-STOP");
+    signal(&pid, "-STOP");
     let start = Instant::now();
     ox.run("lock v --timeout 1s").failed(16, "not answer");
     assert!(start.elapsed() < Duration::from_secs(15));
     ox.run("lock v --force --timeout 1s").good();
     until("the process is gone", || !runs(&pid));
     assert!(!is_mounted(&ox.path("m")));
+}
+
+#[test]
+fn who_looks_is_not_held_up_by_a_mount_that_does_not_answer() {
+    for transport in ["dev", "ring"] {
+        let Some(Bed(ox)) = &Bed::new() else { return };
+        if transport == "ring" && !has_rings() {
+            eprintln!("skipped: this kernel has no rings, or they are switched off");
+            return;
+        }
+        let mount = format!("--transport {transport} {PW}");
+        ox.run(&format!("mount v m {mount}")).good();
+        ox.run(&format!("mount v m2 --ro {mount}")).good();
+        let all = ox.run("--json status v").good();
+        let mounts = check_lines(&all.out).remove(0)["mounts"].clone();
+        let point = ox.path("m");
+        let is_it = |m: &&serde_json::Value| m["mountpoint"].as_str() == point.to_str();
+        let it = mounts.as_array().unwrap().iter().find(is_it).unwrap();
+        let pid = it["pid"].as_u64().unwrap().to_string();
+        signal(&pid, "-STOP");
+        let asked = Instant::now();
+        for words in [
+            "status", "mounts", "stats", "status v", "status m", "doctor",
+        ] {
+            let start = Instant::now();
+            let done = ox.run(&format!("--json {words}"));
+            assert!(start.elapsed() < Duration::from_secs(10), "{words}");
+            if words == "doctor" {
+                continue;
+            }
+            let mounts = check_lines(&done.good().out).remove(0)["mounts"].clone();
+            let mounts = mounts.as_array().unwrap();
+            assert_eq!(mounts.iter().find(is_it).unwrap()["state"], "silent");
+            let other = ox.path("m2");
+            let other = mounts
+                .iter()
+                .find(|m| m["mountpoint"].as_str() == other.to_str());
+            assert!(other.is_none_or(|m| m["state"] == "live"), "{mounts:?}");
+        }
+        let told = ox.run("status m").good();
+        assert!(told.out.contains("does not answer"), "{}", told.out);
+        let told = ox.run("stats m").good();
+        assert!(told.err.contains("does not answer"), "{}", told.err);
+        assert!(asked.elapsed() < Duration::from_secs(60));
+        signal(&pid, "-CONT");
+        assert_eq!(status_of(ox, "m")["state"], "live");
+        ox.run("lock v").good();
+    }
+}
+
+fn has_rings() -> bool {
+    std::fs::read_to_string("/sys/module/fuse/parameters/enable_uring")
+        .is_ok_and(|value| value.trim() == "Y")
+}
+
+fn signal(pid: &str, name: &str) {
+    let sent = Command::new("kill").args([name, pid]).status();
+    assert!(sent.unwrap().success());
 }
 
 #[test]
@@ -388,13 +445,7 @@ fn a_killed_process_is_cleaned_up_at_the_next_mount() {
         .sync_all()
         .unwrap();
     let pid = status(ox)["pid"].as_u64().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-9", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal(&pid, "-9");
     until("gone", || !runs(&pid));
     let done = ox.run("--json mounts v").good();
     assert!(done.out.contains("\"stale\""), "{}", done.out);
@@ -408,13 +459,7 @@ fn a_killed_process_is_cleaned_up_at_the_next_mount() {
     // Locking takes a dead mount away as well.
     ox.run(&format!("mount v m {PW}")).good();
     let pid = status(ox)["pid"].as_u64().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-9", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal(&pid, "-9");
     until("gone", || !runs(&pid));
     ox.run("lock m").good();
     assert!(!is_mounted(&ox.path("m")));

@@ -199,47 +199,84 @@ fn send(mut stream: &UnixStream, value: &impl Serialize) -> std::io::Result<()> 
     stream.write_all(&line)
 }
 
-fn connect(mount: &Mounted, ask: Ask) -> Result<UnixStream> {
+/// Connects to the socket of a mount. A process that takes nobody has a full queue in the end; that
+/// must not keep anybody waiting for ever.
+fn reach(mount: &Mounted, patience: Duration) -> Result<UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
     let path = path(mount)?;
-    let stream = UnixStream::connect(&path).host(&path)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .what("the control socket")?;
+    let patience = patience.max(Duration::from_millis(1));
+    for side in [sockopt::Timeout::Send, sockopt::Timeout::Recv] {
+        sockopt::set_socket_timeout(&socket, side, Some(patience)).what("the control socket")?;
+    }
+    let address = SocketAddrUnix::new(&path).host(&path)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::AGAIN) => return Err(silent()),
+        Err(e) => return Err(e).host(&path),
+    }
+    let stream = UnixStream::from(socket);
     if !is_welcome(&stream) {
         return Err(Failure::new(Exit::Permission, "another user listens there").at(path.display()));
     }
-    stream.set_read_timeout(Some(PATIENCE)).host(&path)?;
-    send(&stream, &ask).host(&path)?;
+    Ok(stream)
+}
+
+fn silent() -> Failure {
+    Failure::new(Exit::Timeout, "the mount's process does not answer")
+}
+
+fn gone() -> Failure {
+    Failure::new(Exit::Mount, "the mount's process ended before it answered")
+}
+
+fn connect(mount: &Mounted, ask: Ask, patience: Duration) -> Result<UnixStream> {
+    let stream = reach(mount, patience)?;
+    send(&stream, &ask).map_err(|_| gone())?;
     Ok(stream)
 }
 
 fn ask(mount: &Mounted, what: Ask, patience: Duration) -> Result<Answer> {
-    let stream = connect(mount, what)?;
-    stream
-        .set_read_timeout(Some(patience))
-        .what("the control socket")?;
+    let stream = connect(mount, what, patience)?;
     let mut line = String::new();
-    BufReader::new(stream.take(MAX_LINE))
+    let len = BufReader::new(stream.take(MAX_LINE))
         .read_line(&mut line)
         .map_err(|e| {
             let late = matches!(
                 e.kind(),
                 std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
             );
-            if late {
-                return Failure::new(Exit::Timeout, "the mount's process does not answer");
-            }
-            Failure::io(&e).at("the control socket")
+            if late { silent() } else { gone() }
         })?;
+    if len == 0 {
+        return Err(gone());
+    }
     serde_json::from_str(&line)
         .map_err(|_| Failure::new(Exit::Other, "the mount's process gave no answer"))
 }
 
 /// What the process of a mount says about itself.
-pub(crate) fn status(mount: &Mounted) -> Result<Status> {
-    match ask(mount, Ask::Status, PATIENCE)? {
+pub(crate) fn status(mount: &Mounted, patience: Duration) -> Result<Status> {
+    match ask(mount, Ask::Status, patience)? {
         Answer::Status(status) => Ok(status),
         _ => Err(Failure::new(
             Exit::Other,
             "the mount's process gave another answer",
         )),
+    }
+}
+
+/// Whether somebody listens for this mount, answering or not.
+pub(crate) fn is_listening(mount: &Mounted, patience: Duration) -> bool {
+    match reach(mount, patience) {
+        Ok(_) => true,
+        Err(e) => e.exit == Exit::Timeout,
     }
 }
 
@@ -265,10 +302,7 @@ pub(crate) fn lock_from_outside(mount: &Mounted, how: How, patience: Duration) -
 /// The process that listens for this mount, if there is one: the kernel knows it, also when it does
 /// not answer.
 pub(crate) fn process(mount: &Mounted) -> Option<Pid> {
-    let stream = UnixStream::connect(path(mount).ok()?).ok()?;
-    if !is_welcome(&stream) {
-        return None;
-    }
+    let stream = reach(mount, PATIENCE).ok()?;
     Some(rustix::net::sockopt::socket_peercred(&stream).ok()?.pid)
 }
 
@@ -278,7 +312,7 @@ pub(crate) fn follow(
     follow: bool,
     visit: &mut dyn FnMut(&Record) -> Result<()>,
 ) -> Result<()> {
-    let stream = connect(mount, Ask::Events { since: 0, follow })?;
+    let stream = connect(mount, Ask::Events { since: 0, follow }, PATIENCE)?;
     if follow {
         stream.set_read_timeout(None).what("the control socket")?;
     }

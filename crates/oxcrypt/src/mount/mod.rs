@@ -1,7 +1,7 @@
 //! Vaults in the file tree: mounting, watching over them, ending them.
 //!
 //! `table` is the truth about what is mounted; `run` makes a mount, `live` is what a mount's process
-//! knows about itself, `control` how others ask it.
+//! knows about itself, `control` how others ask it, `look` what they make of it.
 
 #[cfg(feature = "ablation")]
 mod ablation;
@@ -18,6 +18,7 @@ mod idle;
 mod live;
 pub(crate) mod lock;
 mod logging;
+mod look;
 pub(crate) mod run;
 pub(crate) mod runtime;
 mod signals;

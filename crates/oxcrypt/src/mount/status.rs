@@ -7,6 +7,7 @@ use oxcrypt_fuse::RingSupport;
 use serde::Serialize;
 
 use super::live::{Operation, Status};
+use super::look::{self, State};
 use super::table::{self, Mounted};
 use super::{control, lock};
 use crate::ctx::Ctx;
@@ -46,7 +47,8 @@ struct Line {
     vault: Text,
     backend: &'static str,
     ro: bool,
-    /// `live`, `stale` (its process is gone), `unknown` (of another user).
+    /// `live`, `stale` (its process is gone), `silent` (it does not answer), `unknown` (it tells this
+    /// user nothing).
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
@@ -57,23 +59,19 @@ struct Line {
     status: Option<Status>,
 }
 
-fn line(mount: &Mounted) -> Line {
-    let status = if mount.is_stale() {
-        None
-    } else {
-        control::status(mount).ok()
-    };
-    let state = match &status {
-        Some(_) => "live",
-        None if mount.is_stale() => "stale",
-        None => "unknown",
+fn line(mount: &Mounted, state: State) -> Line {
+    let (word, status) = match state {
+        State::Live(status) => ("live", Some(*status)),
+        State::Stale => ("stale", None),
+        State::Silent => ("silent", None),
+        State::Unknown => ("unknown", None),
     };
     Line {
         mountpoint: Text::from(mount.point.as_path()),
         vault: Text::from(mount.vault.as_path()),
         backend: "fuse",
         ro: mount.read_only,
-        state,
+        state: word,
         uid: mount.uid,
         control: status
             .is_some()
@@ -91,7 +89,8 @@ fn lines(ctx: &Ctx, args: &Args) -> Result<Vec<Line>> {
         Some(word) => lock::find(ctx, mounts, word)?,
         None => mounts,
     };
-    Ok(mounts.iter().map(line).collect())
+    let states = look::states(&mounts);
+    Ok(mounts.iter().zip(states).map(|(m, s)| line(m, s)).collect())
 }
 
 /// Runs `show` once, or until interrupted.
@@ -148,6 +147,9 @@ fn text(line: &Line) -> String {
             }
         }
         None if line.state == "stale" => out.push_str(": its process is gone; `oxcrypt lock` it"),
+        None if line.state == "silent" => {
+            out.push_str(": its process does not answer; `oxcrypt lock --force` ends it");
+        }
         None => out.push_str(": its process does not answer this user"),
     }
     out
@@ -165,7 +167,10 @@ pub(crate) fn stats(ctx: &Ctx, args: &StatsArgs) -> Result<()> {
             });
         }
         for line in &lines {
-            let Some(s) = &line.status else { continue };
+            let Some(s) = &line.status else {
+                ctx.out.note(text(line));
+                continue;
+            };
             ctx.out.line(format!(
                 "{}\n  transport   {}{}\n  requests    {}\n  read        {}\n  written     {}\n  nodes       {}\n  open        \
                  {}\n  memory      {}\n  processor   {:.2} s\n  events      {}",

@@ -1,9 +1,8 @@
 //! What is mounted: the kernel's table is the only truth.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::failure::{Host, Result};
 
@@ -18,9 +17,6 @@ pub(crate) struct Mounted {
     /// Whose it is, where the kernel says so.
     pub(crate) uid: Option<u32>,
 }
-
-/// How long a mount may take to answer before it counts as alive but suspended.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 const TABLE: &str = "/proc/self/mountinfo";
 
@@ -94,22 +90,6 @@ fn unescape(text: &[u8]) -> PathBuf {
         }
     }
     PathBuf::from(OsString::from_vec(out))
-}
-
-impl Mounted {
-    /// Whether the process behind it is gone: every access fails with "not connected".
-    ///
-    /// A suspended process does not answer at all, and must not suspend whoever asks: it lives.
-    pub(crate) fn is_stale(&self) -> bool {
-        let (told, answer) = std::sync::mpsc::channel();
-        let point = self.point.clone();
-        std::thread::spawn(move || {
-            let stat = rustix::fs::statfs(point.as_os_str().as_bytes());
-            // Nobody may be waiting any more.
-            let _ = told.send(stat.is_err_and(|e| e == rustix::io::Errno::NOTCONN));
-        });
-        answer.recv_timeout(PATIENCE).unwrap_or(false)
-    }
 }
 
 #[cfg(test)]
