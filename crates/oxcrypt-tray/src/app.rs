@@ -147,7 +147,8 @@ impl App {
     fn look_again(self: &Arc<Self>, mounts: &[Mount]) {
         /// Some seconds in all; a process that does not answer then never will.
         const TRIES: u32 = 6;
-        if !mounts.iter().any(|mount| mount.state == State::Unknown) {
+        let is_open = |mount: &Mount| matches!(mount.state, State::Unknown | State::Silent);
+        if !mounts.iter().any(is_open) {
             self.looks.store(0, Ordering::Relaxed);
             return;
         }

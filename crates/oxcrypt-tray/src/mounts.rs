@@ -17,7 +17,10 @@ pub(crate) enum State {
     Live,
     /// Its process is gone.
     Stale,
-    /// It does not answer this user.
+    /// Its process is there but does not answer.
+    Silent,
+    /// It does not answer this user; or the command knows of states that are not known here.
+    #[serde(other)]
     Unknown,
 }
 
@@ -148,11 +151,14 @@ mod tests {
             {"mountpoint":"/m","vault":"/v","backend":"fuse","ro":true,"state":"live","uid":0,
              "control":"/run/oxcrypt/mount-0-52.sock","pid":42,"since":"…","idle_s":3,"users":1,
              "open_files":1,"nodes":1,"requests":1,"rx":5,"tx":6,"rss":7,"cpu_s":0.5,"events":1},
-            {"mountpoint":"/n","vault":"/w","backend":"fuse","ro":false,"state":"stale"}]}"#;
+            {"mountpoint":"/n","vault":"/w","backend":"fuse","ro":false,"state":"stale"},
+            {"mountpoint":"/o","vault":"/x","backend":"fuse","ro":false,"state":"silent"},
+            {"mountpoint":"/p","vault":"/y","backend":"fuse","ro":false,"state":"of tomorrow"}]}"#;
         let answer: Answer = serde_json::from_str(text).expect("the form of the answer");
         assert_eq!(answer.mounts[0].figures.pid, 42);
         assert_eq!(answer.mounts[0].figures.rx, 5);
-        assert_eq!(answer.mounts[1].state, State::Stale);
+        let states: Vec<_> = answer.mounts[1..].iter().map(|m| m.state).collect();
+        assert_eq!(states, [State::Stale, State::Silent, State::Unknown]);
     }
 
     #[tokio::test]
