@@ -16,6 +16,8 @@ stressors=(
     rename revio seek sendfile splice symlink sync-file tee touch unlink utime
     verity vm-splice
 )
+# Its one round takes a minute and a half: in the long form only.
+[ -n "$long" ] || stressors=("${stressors[@]/fpunch/}")
 known=$(stress-ng --stressors 2>/dev/null || true)
 
 stressed=0
@@ -26,6 +28,7 @@ all_stressors() {
     mkdir "$mnt/stress"
     stressed=0
     for stressor in "${stressors[@]}"; do
+        [ -n "$stressor" ] || continue
         [[ " $known " == *" $stressor "* ]] || continue
         began_this=$SECONDS
         if ! timeout $((seconds + patience)) stress-ng --"$stressor" 2 --timeout "$seconds" --verify --temp-path "$mnt/stress" \
