@@ -82,7 +82,8 @@ def main():
     say(f"Made by `benchmarks/performance.py {directory}` from [that run]({os.path.relpath(directory, 'docs')}/index.html), "
         f"{run['started'][:10]}: {machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_mib']} MiB, "
         f"Linux {machine['kernel']}, {machine['store_fs']}; {run['iterations']} passes, targets in turn, scale "
-        f"{run['scale']}, medians; load before {machine['load_before']:.2f}, processors busy before "
+        f"{run['scale']}, medians; load before {machine['load_before']:.2f} (stuck or frozen tasks among it: "
+        f"{machine.get('stuck', 0)}), processors busy before "
         f"{machine['busy_before'] * 100:.0f} %, stolen {machine['stolen'] * 100:.1f} %.\n")
     for reason in run["noisy"]:
         say(f"**Doubtful**: {reason}.\n")

@@ -1,7 +1,7 @@
 //! What the figures were measured on, and whether it was quiet.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,10 @@ pub(crate) struct Machine {
     pub(crate) store_options: String,
     pub(crate) load_before: f64,
     pub(crate) load_after: f64,
+    /// Tasks that wait for something that does not come (frozen, or stuck in the kernel): the load
+    /// counts them, although they take nothing.
+    #[serde(default)]
+    pub(crate) stuck: usize,
     /// Share of the CPUs that others used, sampled while nothing of ours ran.
     pub(crate) busy_before: f64,
     pub(crate) busy_after: f64,
@@ -78,6 +82,7 @@ pub(crate) fn look(store: &Path) -> Machine {
             .map_or_else(String::new, |m| m.fs_type.clone()),
         store_options: mount.map_or_else(String::new, |m| m.options),
         load_before: load(),
+        stuck: stuck(Duration::from_secs(1)),
         busy_before: busy(Duration::from_millis(500)),
         ..Machine::default()
     }
@@ -104,7 +109,8 @@ pub(crate) fn finish(machine: &mut Machine, start: (u64, u64)) -> Vec<String> {
 
 fn reasons(machine: &Machine) -> Vec<String> {
     let mut reasons = Vec::new();
-    let per_cpu = machine.load_before / machine.cpus as f64;
+    let load = (machine.load_before - machine.stuck as f64).max(0.0);
+    let per_cpu = load / machine.cpus as f64;
     if per_cpu > LOAD_PER_CPU_LIMIT {
         reasons.push(format!("load {per_cpu:.2} per CPU before the run"));
     }
@@ -154,6 +160,31 @@ fn busy(window: Duration) -> f64 {
     }
 }
 
+/// Tasks that wait without a pause for all of `window`.
+fn stuck(window: Duration) -> usize {
+    let before = waiting();
+    std::thread::sleep(window);
+    let after = waiting();
+    before.iter().filter(|task| after.contains(task)).count()
+}
+
+/// Each task that waits uninterruptibly: where it is in /proc, and how often it was given a CPU.
+fn waiting() -> Vec<(PathBuf, String)> {
+    let dirs = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let tasks = dirs(Path::new("/proc")).flat_map(|process| dirs(&process.path().join("task")));
+    tasks
+        .map(|task| task.path())
+        .filter(|task| {
+            let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|s| s.starts_with('D'))
+        })
+        .map(|task| {
+            let turns = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+            (task, turns)
+        })
+        .collect()
+}
+
 /// user nice system idle iowait irq softirq steal …
 fn cpu_ticks() -> Vec<u64> {
     read_line("/proc/stat")
@@ -199,6 +230,12 @@ mod tests {
             ..Machine::default()
         };
         assert!(reasons(&quiet).is_empty());
+        let frozen = Machine {
+            load_before: 3.0,
+            stuck: 3,
+            ..quiet.clone()
+        };
+        assert!(reasons(&frozen).is_empty());
         let loud = Machine {
             load_before: 3.0,
             busy_after: 0.5,

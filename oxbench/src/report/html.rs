@@ -293,13 +293,18 @@ fn about(out: &mut String, run: &Run) {
     let _ = write!(
         out,
         "<h2 id=\"about\">How this was measured</h2><ul><li>{}</li><li>scale {}, seed {}, {:.0} s in all</li>\
-         <li>load {:.2} before, {:.2} after; other work used {:.0} % of the CPUs before, {:.0} % after; {:.1} % of CPU time went to other guests</li>\
+         <li>load {:.2} before{}, {:.2} after; other work used {:.0} % of the CPUs before, {:.0} % after; {:.1} % of CPU time went to other guests</li>\
          <li>CPU features: {}; governor: {}</li><li>store: {}</li><li><code>{}</code></li>",
         cold_words(run),
         run.scale,
         run.seed,
         run.seconds,
         m.load_before,
+        if m.stuck > 0 {
+            format!(" ({} of it tasks that are stuck or frozen)", m.stuck)
+        } else {
+            String::new()
+        },
         m.load_after,
         m.busy_before * 100.0,
         m.busy_after * 100.0,
