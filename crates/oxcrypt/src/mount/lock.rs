@@ -157,7 +157,7 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
                 let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
             }
             // The time was spent on asking; dying takes a moment as well.
-            end += LAST_MOMENT;
+            end = Instant::now() + LAST_MOMENT;
         }
         Err(e) => return Err(e),
     }

@@ -48,9 +48,11 @@ impl Mounted {
         }
     }
 
-    /// Whether the process behind it is gone: every access fails.
+    /// Whether the process behind it is gone: every access fails. One that listens is not, whether it
+    /// answers or not.
     pub(crate) fn is_stale(&self) -> bool {
-        matches!(self.state(), State::Stale)
+        !control::is_listening(self, PATIENCE)
+            && matches!(self.asked_of_the_kernel(PATIENCE), State::Stale)
     }
 
     fn asked_of_the_kernel(&self, patience: Duration) -> State {
