@@ -71,10 +71,17 @@ gocryptfs() {
     command -v go >/dev/null || { skip gocryptfs "needs Go"; return; }
     tags=
     pkg-config --exists libcrypto 2>/dev/null || { tags=without_openssl; echo "   libssl-dev is missing: built with Go's own AES"; }
-    GOFLAGS=-mod=mod GOBIN="$prefix/bin" go install ${tags:+-tags $tags} \
-        "github.com/rfjakob/gocryptfs/v2@$GOCRYPTFS_VERSION" || { skip gocryptfs "is not served or did not build; the Debian package is used if installed"; return; }
-    go version -m "$prefix/bin/gocryptfs" | awk -v tags="$tags" '$1=="mod"{print $3, (tags=="" ? "openssl" : tags)}' \
-        >"$prefix/bin/gocryptfs.version"
+    if GOFLAGS=-mod=mod GOBIN="$prefix/bin" go install ${tags:+-tags $tags} \
+        "github.com/rfjakob/gocryptfs/v2@$GOCRYPTFS_VERSION"; then
+        version=$(go version -m "$prefix/bin/gocryptfs" | awk '$1=="mod"{print $3}')
+    else
+        # Some proxies serve a release and no list of releases, which `go install` asks for.
+        version=v2.6.1
+        source=$(go mod download -json "github.com/rfjakob/gocryptfs/v2@$version" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+        [ -n "$source" ] && (cd "$source" && go build ${tags:+-tags $tags} -ldflags "-X main.GitVersion=$version" \
+            -o "$prefix/bin/gocryptfs" .) || { skip gocryptfs "is not served or did not build; the Debian package is used if installed"; return; }
+    fi
+    echo "$version ${tags:-openssl}" >"$prefix/bin/gocryptfs.version"
 }
 
 rclone() {

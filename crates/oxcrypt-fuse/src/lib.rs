@@ -15,6 +15,7 @@ mod mount;
 mod ops;
 mod options;
 mod pool;
+mod readahead;
 mod session;
 mod support;
 #[cfg(test)]

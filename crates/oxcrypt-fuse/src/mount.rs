@@ -46,6 +46,11 @@ impl Mounted {
         &self.device
     }
 
+    /// Where, without links on the way.
+    pub(crate) fn point(&self) -> &Path {
+        &self.point
+    }
+
     /// Unmounts.
     ///
     /// # Errors

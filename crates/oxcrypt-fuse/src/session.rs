@@ -106,6 +106,7 @@ impl<S: Store> Mount<S> {
         let Some(rings) = agree(&mut server, &device)? else {
             return Ok(());
         };
+        crate::readahead::widen(mounted.point());
         let threads = server.options.reader_threads();
         let fan_out = server.options.fan_out;
         let shared = Arc::new(Shared {

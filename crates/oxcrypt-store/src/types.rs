@@ -195,6 +195,8 @@ pub struct Capabilities {
     pub latency: Latency,
     /// The host reports foreign changes of directories below the root (inotify).
     pub watchable: bool,
+    /// `sync_all` of a file that was never moved since it was made takes its name along.
+    pub sync_takes_name: bool,
 }
 
 /// Room in the store.

@@ -129,12 +129,15 @@ pub(crate) struct FileState<S: Store> {
     pub(crate) dirty_attrs: AtomicBool,
     pub(crate) used: AtomicBool,
     /// How many moves of directories there had been when all that leads to this file was synced
-    /// last; [`NAMES_UNSYNCED`] when one of its own names was made or moved since.
+    /// last; [`NAMES_UNSYNCED`] when one of its own names was made or moved since, [`NAME_AS_MADE`]
+    /// when the file still stands where it was made and nowhere else.
     pub(crate) names_synced: AtomicU64,
 }
 
 /// See [`FileState::names_synced`].
 pub(crate) const NAMES_UNSYNCED: u64 = u64::MAX;
+/// See [`FileState::names_synced`].
+pub(crate) const NAME_AS_MADE: u64 = u64::MAX - 1;
 
 /// The open ciphertext file behind a file node.
 pub(crate) struct FileIo<S: Store> {

@@ -4,7 +4,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::handle::{LocalDir, LocalFile};
-use super::names;
+use super::{names, pattern};
 use crate::error::{Result, StoreErrorKind};
 use crate::types::OpenMode;
 
@@ -19,6 +19,7 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> std::result::Result<T, Errno>) 
 }
 
 pub(super) fn read_at(file: &LocalFile, buf: &mut [u8], offset: u64) -> Result<usize> {
+    pattern::note_read(file, offset, buf.len());
     let mut filled = 0;
     while filled < buf.len() {
         let at = offset

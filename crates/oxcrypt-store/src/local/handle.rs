@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::pattern::Pattern;
 use crate::error::Result;
 
 /// An open directory; a clone shares the descriptor.
@@ -75,10 +76,26 @@ impl AsFd for LocalDir {
 
 /// An open regular file.
 #[derive(Debug)]
-pub struct LocalFile(pub(super) OwnedFd);
+pub struct LocalFile {
+    fd: OwnedFd,
+    reads: Pattern,
+}
+
+impl LocalFile {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            reads: Pattern::default(),
+        }
+    }
+
+    pub(super) fn reads(&self) -> &Pattern {
+        &self.reads
+    }
+}
 
 impl AsFd for LocalFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }

@@ -8,6 +8,7 @@ mod data;
 mod handle;
 mod list;
 mod names;
+mod pattern;
 mod watch;
 
 use std::ops::ControlFlow;
@@ -71,6 +72,36 @@ const REMOTE_TYPES: [u32; 9] = [
 /// FAT and exFAT: neither links nor holes.
 const PLAIN_TYPES: [u32; 2] = [0x4D44, 0x2011_BAB0];
 
+const EXT_TYPE: u32 = 0xEF53;
+/// A file and its name are made in one transaction, and a sync of the file ends it.
+const NAMED_BY_SYNC: [u32; 2] = [
+    0x5846_5342, // XFS
+    0x9123_683E, // Btrfs
+];
+
+/// Whether a sync of a new file makes its name durable. Ext4 does it, with a journal and without; its
+/// number is also that of ext2, which does not.
+fn syncs_take_names(root: &LocalDir, magic: u32) -> bool {
+    NAMED_BY_SYNC.contains(&magic) || magic == EXT_TYPE && is_ext4(root).unwrap_or(false)
+}
+
+fn is_ext4(root: &LocalDir) -> Option<bool> {
+    let device = rustix::fs::fstat(root).ok()?.st_dev;
+    let device = format!(
+        "{}:{}",
+        rustix::fs::major(device),
+        rustix::fs::minor(device)
+    );
+    let table = std::fs::read("/proc/self/mountinfo").ok()?;
+    let table = String::from_utf8_lossy(&table);
+    // `36 35 98:0 /root /point options… - type source options`
+    let line = table
+        .lines()
+        .find(|line| line.split(' ').nth(2) == Some(device.as_str()))?;
+    let (_, described) = line.split_once(" - ")?;
+    Some(described.starts_with("ext4 "))
+}
+
 fn capabilities_of(root: &LocalDir) -> Result<Capabilities> {
     // The magic number is 32 bits wide whatever the width of the field.
     let magic = rustix::fs::fstatfs(root).map_err(StoreError::from)?.f_type as u32;
@@ -87,6 +118,7 @@ fn capabilities_of(root: &LocalDir) -> Result<Capabilities> {
             Latency::Local
         },
         watchable: !remote,
+        sync_takes_name: syncs_take_names(root, magic),
     })
 }
 

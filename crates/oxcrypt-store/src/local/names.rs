@@ -98,10 +98,10 @@ pub(super) fn open(at: &LocalDir, path: &[u8], how: OpenMode) -> Result<LocalFil
         opened => opened?,
     };
     if how.create == Create::New {
-        return Ok(LocalFile(fd));
+        return Ok(LocalFile::new(fd));
     }
     match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
-        FileType::RegularFile => Ok(LocalFile(fd)),
+        FileType::RegularFile => Ok(LocalFile::new(fd)),
         FileType::Directory => Err(StoreErrorKind::IsDirectory.into()),
         _ => Err(StoreErrorKind::NotRegular.into()),
     }

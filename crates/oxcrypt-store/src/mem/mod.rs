@@ -61,6 +61,7 @@ impl MemStore {
             holes: true,
             latency: Latency::Local,
             watchable: false,
+            sync_takes_name: false,
         })
     }
 

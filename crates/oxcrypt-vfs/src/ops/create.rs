@@ -8,7 +8,7 @@ use oxcrypt_core::{DirId, LinkTarget, MAX_SYMLINK_FILE_LEN, TargetError};
 use oxcrypt_store::{Node as StoreNode, OpenMode, Stat, Store, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Backing, Body, NAMES_UNSYNCED, Node};
+use crate::node::{Backing, Body, NAME_AS_MADE, NAMES_UNSYNCED, Node};
 use crate::resolve::{
     CONTENTS_FILE, Content, DIR_FILE, DIRID_FILE, Found, NodeName, SYMLINK_FILE, Sealed,
     type_file_error,
@@ -102,7 +102,10 @@ impl<S: Store> VaultFs<S> {
             io.header = None;
             self.ensure_header(&mut io);
             state.used.store(true, Ordering::Relaxed);
-            state.names_synced.store(NAMES_UNSYNCED, Ordering::Release);
+            // A wrapper is made elsewhere and moved here.
+            let plain = sealed.full.is_none();
+            let names = if plain { NAME_AS_MADE } else { NAMES_UNSYNCED };
+            state.names_synced.store(names, Ordering::Release);
         }
         if sealed.full.is_some()
             && let Ok(content) = self.content_dir(parent)
