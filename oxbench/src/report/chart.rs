@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::style::{VARIABLES, colour, escape};
+use super::style::{VARIABLES, colour, escape, label};
 use super::{rows_of, suite_mean};
 use crate::model::{Row, Run};
 
@@ -104,7 +104,7 @@ pub(crate) fn rows(run: &Run, suite: &str) -> String {
         .collect();
     grouped(
         run,
-        &format!("{suite}: times better than {}", run.reference),
+        &format!("{suite}: times better than {}", label(run, &run.reference)),
         &groups,
     )
 }
@@ -136,7 +136,7 @@ pub(crate) fn suites(run: &Run) -> String {
         run,
         &format!(
             "Geometric mean over each suite, times better than {}",
-            run.reference
+            label(run, &run.reference)
         ),
         &groups,
     )
@@ -155,13 +155,14 @@ fn grouped(run: &Run, title: &str, groups: &[(String, Vec<Bar<'_>>)]) -> String 
     let mut x = 12.0;
     let mut y = 46.0;
     for target in &run.targets {
-        let wide = 22.0 + target.name.chars().count() as f64 * 7.5;
+        let name = label(run, &target.name);
+        let wide = 22.0 + name.chars().count() as f64 * 7.5;
         if x + wide > WIDTH {
             x = 12.0;
             y += 18.0;
         }
         svg.rect(x, y - 9.0, BAR - 2.0, colour(run, &target.name));
-        svg.text(x + 15.0, y, "", &target.name);
+        svg.text(x + 15.0, y, "", &name);
         x += wide;
     }
     y += 18.0;
@@ -293,7 +294,7 @@ fn panel(svg: &mut Svg, run: &Run, row: &Row, left: f64, top: f64) {
             r#"<polyline points="{}" fill="none" stroke="{}" stroke-width="1.8"><title>{}</title></polyline>"#,
             points.join(" "),
             colour(run, &target.name),
-            escape(&target.name)
+            escape(&label(run, &target.name))
         );
     }
 }

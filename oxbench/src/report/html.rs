@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::style::{VARIABLES, colour, escape};
+use super::style::{VARIABLES, colour, escape, label};
 use super::{caveats, chart, cold_words, rows_of, suite_mean, table};
 use crate::model::{Cell, Row, Run};
 use crate::stats::Verdict;
@@ -59,14 +59,14 @@ fn head(out: &mut String, run: &Run) {
             out,
             "<span><i style=\"background:{}\"></i>{}</span>",
             colour(run, &target.name),
-            escape(&target.name)
+            escape(&label(run, &target.name))
         );
     }
     let _ = write!(
         out,
         "</p><p>Bars: times better than <strong>{}</strong>, whatever the unit; the thin line is the 95 % confidence interval. \
          Pale bars are within noise.</p>",
-        escape(&run.reference)
+        escape(&label(run, &run.reference))
     );
 }
 
@@ -163,7 +163,7 @@ fn row_bars(out: &mut String, run: &Run, row: &Row) {
                     noise,
                 );
             }
-            (None, _) => failed(out, &target.name, cell),
+            (None, _) => failed(out, &label(run, &target.name), cell),
         }
     }
     out.push_str("</div>");
@@ -186,7 +186,7 @@ fn bar(
     let _ = write!(
         out,
         "<div class=\"bar{class}\"><b>{}</b><span class=\"track\"><i style=\"width:{:.1}%;background:{}\"></i>",
-        escape(target),
+        escape(&label(run, target)),
         percent(value),
         colour(run, target)
     );
@@ -223,7 +223,7 @@ fn failed(out: &mut String, target: &str, cell: &Cell) {
 fn table_of(out: &mut String, run: &Run, suite: &str) {
     out.push_str("<details><summary>table: median [quartiles], CPU seconds of the daemon</summary><div class=\"wide\"><table><thead><tr><th>row</th>");
     for target in &run.targets {
-        let _ = write!(out, "<th>{}</th>", escape(&target.name));
+        let _ = write!(out, "<th>{}</th>", escape(&label(run, &target.name)));
     }
     out.push_str("</tr></thead><tbody>");
     for row in rows_of(run, suite) {
@@ -279,7 +279,7 @@ fn failures(out: &mut String, run: &Run) {
         let _ = write!(
             out,
             "<li><strong>{}</strong> {} (pass {}): {}</li>",
-            escape(target),
+            escape(&label(run, target)),
             escape(&row.id()),
             failure.pass + 1,
             escape(&failure.message)
@@ -326,7 +326,7 @@ fn about(out: &mut String, run: &Run) {
         let _ = write!(
             out,
             "<dt>{}</dt><dd>{}<br><code>{}</code><br><small>{}</small>",
-            escape(&target.name),
+            escape(&label(run, &target.name)),
             escape(&target.version),
             escape(&target.mount_command),
             escape(&target.mount_options)

@@ -1,5 +1,6 @@
 //! A few lines for a README: date, machine, one table. No claim without the figures beside it.
 
+use super::style::label;
 use super::{caveats, suite_mean};
 use crate::model::Run;
 
@@ -8,14 +9,20 @@ pub(crate) fn snippet(run: &Run) -> String {
     let m = &run.machine;
     let mut text = format!(
         "Geometric mean of each suite's rows, times better than {} (more is better). {} runs, {date}; {}, {} CPUs, {} MiB, Linux {}, {}.\n\n",
-        run.reference, run.iterations, m.cpu, m.cpus, m.memory_mib, m.kernel, m.store_fs
+        label(run, &run.reference),
+        run.iterations,
+        m.cpu,
+        m.cpus,
+        m.memory_mib,
+        m.kernel,
+        m.store_fs
     );
     for reason in &run.noisy {
         text.push_str(&format!("**NOISY**: {reason}\n\n"));
     }
     text.push_str("| suite |");
     for target in &run.targets {
-        text.push_str(&format!(" {} |", cell(&target.name)));
+        text.push_str(&format!(" {} |", cell(&label(run, &target.name))));
     }
     text.push_str("\n|---|");
     text.push_str(&"---:|".repeat(run.targets.len()));
@@ -36,7 +43,7 @@ pub(crate) fn snippet(run: &Run) -> String {
     for target in &run.targets {
         text.push_str(&format!(
             "- {}: {}\n",
-            cell(&target.name),
+            cell(&label(run, &target.name)),
             cell(&target.version)
         ));
     }

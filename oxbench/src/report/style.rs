@@ -7,6 +7,8 @@ const COLOURS: [&str; 10] = [
     "#0072b2", "#8a8a8a", "#b8b8b8", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9",
     "#a6761d", "#7570b3",
 ];
+/// Our own product in several ways, one after the other.
+const VARIANTS: [&str; 4] = ["#0072b2", "#5b3fa8", "#56b4e9", "#a6761d"];
 const KNOWN: [&str; 10] = [
     "oxcrypt",
     "plain",
@@ -25,12 +27,45 @@ pub(crate) fn colour(run: &Run, target: &str) -> &'static str {
     if let Some(i) = KNOWN.iter().position(|k| *k == target) {
         return COLOURS[i];
     }
-    let index = run
-        .targets
-        .iter()
-        .position(|t| t.name == target)
-        .unwrap_or(0);
-    COLOURS[(index * 3 + 9) % COLOURS.len()]
+    let index = |is_one: &dyn Fn(&str) -> bool| {
+        let mut names = run.targets.iter().map(|t| t.name.as_str());
+        names
+            .by_ref()
+            .take_while(|n| *n != target)
+            .filter(|n| is_one(n))
+            .count()
+    };
+    if is_variant_of_ours(target) {
+        return VARIANTS[index(&is_variant_of_ours) % VARIANTS.len()];
+    }
+    COLOURS[(index(&|_| true) * 3 + 9) % COLOURS.len()]
+}
+
+fn is_variant_of_ours(target: &str) -> bool {
+    target.starts_with("oxcrypt[")
+}
+
+/// What a reader sees: of a target with an environment of its own only the values, as far as that
+/// tells it from the others.
+pub(crate) fn label(run: &Run, target: &str) -> String {
+    let short = shortened(target);
+    let alike = run.targets.iter().filter(|t| shortened(&t.name) == short);
+    if alike.count() > 1 {
+        return target.to_owned();
+    }
+    short
+}
+
+fn shortened(target: &str) -> String {
+    let parts = target.strip_suffix(']').and_then(|t| t.split_once('['));
+    let Some((name, variables)) = parts else {
+        return target.to_owned();
+    };
+    let values: Vec<&str> = variables
+        .split(',')
+        .map(|v| v.split_once('=').map_or(v, |(_, value)| value))
+        .collect();
+    format!("{name} ({})", values.join(", "))
 }
 
 pub(crate) const VARIABLES: &str = "\
@@ -57,6 +92,17 @@ pub(crate) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variants_are_told_by_their_values() {
+        assert_eq!(
+            shortened("oxcrypt[OXCRYPT_TRANSPORT=ring]"),
+            "oxcrypt (ring)"
+        );
+        assert_eq!(shortened("oxcrypt[A=1,B=x y]"), "oxcrypt (1, x y)");
+        assert_eq!(shortened("path:a[b"), "path:a[b");
+        assert_eq!(shortened("gocryptfs"), "gocryptfs");
+    }
 
     #[test]
     fn nothing_escapes_from_text() {

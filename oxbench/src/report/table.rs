@@ -4,6 +4,7 @@ use crate::error::FailureClass;
 use crate::model::{Cell, Run};
 use crate::stats::Verdict;
 
+use super::style::label;
 use super::{caveats, cold_words, rows_of, suite_mean};
 
 const NAME_WIDTH: usize = 40;
@@ -96,14 +97,14 @@ pub(crate) fn render(run: &Run) -> String {
                     .map(|c| c[i].chars().count())
                     .max()
                     .unwrap_or(0)
-                    .max(name.len())
+                    .max(label(run, name).chars().count())
                     + 2
             })
             .collect();
         let heads: String = targets
             .iter()
             .zip(&widths)
-            .map(|(t, w)| format!("{t:>w$}"))
+            .map(|(t, w)| format!("{:>w$}", label(run, t)))
             .collect();
         text.push_str(&format!("{suite:<NAME_WIDTH$}{heads}\n"));
         for (row, cells) in rows.iter().zip(&cells) {
@@ -134,7 +135,7 @@ fn footer(run: &Run) -> String {
     let mut text = format!(
         "median of up to {} runs; 2.00x = twice as good as {}; ~ = within noise\n{}\n",
         run.iterations,
-        run.reference,
+        label(run, &run.reference),
         cold_words(run)
     );
     let m = &run.machine;
