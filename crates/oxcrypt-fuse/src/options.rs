@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// With fewer threads that read /dev/fuse, the kernel more often wakes one whose processor sleeps,
+/// and all of them may be waiting for the disk.
+const LEAST_READERS: usize = 4;
+
 /// Who may use the mount besides its owner. The kernel checks the permission bits in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Access {
@@ -61,7 +65,7 @@ pub struct MountOptions {
     pub fsname: String,
     /// How requests come.
     pub transport: Transport,
-    /// Threads that read /dev/fuse; 0 means one per CPU.
+    /// Threads that read /dev/fuse; 0 means one per CPU, and at least four.
     pub threads: usize,
     /// How long the kernel may trust names and attributes whose changes we will notice.
     pub ttl: Duration,
@@ -132,7 +136,9 @@ impl MountOptions {
 
     pub(crate) fn reader_threads(&self) -> usize {
         match self.threads {
-            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            0 => std::thread::available_parallelism()
+                .map_or(LEAST_READERS, usize::from)
+                .max(LEAST_READERS),
             n => n,
         }
     }

@@ -68,7 +68,7 @@ pub(crate) struct Options {
     /// /dev/fuse; "auto" by ring where that is possible.
     #[arg(long, value_enum, env = "OXCRYPT_TRANSPORT", value_name = "WAY")]
     pub(crate) transport: Option<Way>,
-    /// Threads that read /dev/fuse (default: one per CPU).
+    /// Threads that read /dev/fuse (default: one per CPU, at least four).
     #[arg(long, env = "OXCRYPT_FUSE_READERS", value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Hand every write to the vault at once instead of letting the kernel collect them.
