@@ -3,7 +3,7 @@
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// A vault and everything a mount of it needs.
@@ -157,10 +157,30 @@ impl Daemon {
     }
 
     /// SIGKILL, and the mount is removed.
+    ///
+    /// # Panics
+    /// When it does not die: a thread of it waits for its own mount then, which is a fault to be found.
     pub(crate) fn kill(mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let dead = self.ends_within(Duration::from_secs(30)).is_some();
         self.bed.clean_up();
+        assert!(
+            dead || self.ends_within(Duration::from_secs(30)).is_some(),
+            "process {} survives SIGKILL",
+            self.child.id()
+        );
+    }
+
+    /// How it ended, if it does in this time; counted in rounds, as in [`Bed::mount`].
+    fn ends_within(&mut self, time: Duration) -> Option<ExitStatus> {
+        const ROUND: Duration = Duration::from_millis(5);
+        for _ in 0..time.as_millis() / ROUND.as_millis() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(ROUND);
+        }
+        None
     }
 
     /// An orderly end; tells whether it was one.
@@ -169,13 +189,12 @@ impl Daemon {
             .arg(&self.bed.mountpoint)
             .stderr(Stdio::null())
             .status();
-        for _ in 0..4_000 {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.success();
+        match self.ends_within(Duration::from_secs(20)) {
+            Some(status) => status.success(),
+            None => {
+                self.kill();
+                false
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
-        self.kill();
-        false
     }
 }
