@@ -9,8 +9,7 @@ use crate::run::{Request, measure, publish, throw_away_password};
 use crate::suites;
 
 /// The daemon's switches: present in a build for benchmarks, ignored by others.
-const SWITCHES: [&str; 9] = [
-    "OXCRYPT_NO_ARENA=1",
+const SWITCHES: [&str; 8] = [
     "OXCRYPT_NO_POOL=1",
     "OXCRYPT_NO_INLINE=1",
     "OXCRYPT_NO_MIMALLOC=1",
@@ -91,9 +90,9 @@ mod tests {
 
     #[test]
     fn each_switch_alone_and_all_together() {
-        let targets = variants(&["OXCRYPT_NO_ARENA=1", "B=2"]).unwrap();
+        let targets = variants(&["OXCRYPT_NO_POOL=1", "B=2"]).unwrap();
         let names: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
-        assert_eq!(names, ["oxcrypt", "no arena", "b", "all off"]);
+        assert_eq!(names, ["oxcrypt", "no pool", "b", "all off"]);
         assert_eq!(targets[3].env.len(), 2);
         assert!(variants(&["x"]).is_err());
     }

@@ -12,7 +12,6 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod arena;
 mod backup;
 mod buf;
 pub mod content;
@@ -35,7 +34,6 @@ mod symlink;
 mod vault_config;
 mod wipe;
 
-pub use arena::{OpArena, set_arena_reuse};
 pub use backup::{BACKUP_SUFFIX, backup_name, is_backup_of};
 pub use buf::{CHUNK_BUF_LEN, ChunkBuf, IoBuf, pool_misses, set_pooling};
 

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use oxcrypt_core::{
     Backend, CHUNK_LEN, ChunkBuf, ChunkIndex, CipherCombo, CleartextName, Cryptor, DirId, IoBuf,
-    MasterKey, NameBuf, OpArena, with_rng,
+    MasterKey, NameBuf, with_rng,
 };
 
 struct Counting;
@@ -97,10 +97,6 @@ fn a_name_is_sealed_and_opened_without_heap() {
 }
 
 #[test]
-fn pools_and_arenas_are_reused() {
+fn pools_are_reused() {
     assert_eq!(allocations(|| drop(IoBuf::take(100_000))), 0);
-    assert_eq!(
-        allocations(|| OpArena::with(|arena| _ = arena.alloc_str("name"))),
-        0
-    );
 }

@@ -13,7 +13,6 @@ fn is_off(what: &str) -> bool {
 /// Of the file system.
 pub(super) fn vfs(options: VfsOptions) -> VfsOptions {
     oxcrypt_core::set_pooling(!is_off("POOL"));
-    oxcrypt_core::set_arena_reuse(!is_off("ARENA"));
     if !is_off("HANDLE_CACHE") {
         return options;
     }
