@@ -151,6 +151,10 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
     match asked {
         Ok(()) => {}
         Err(e) if e.exit == Exit::Busy => return Err(told_by_whom(mount)),
+        // It died meanwhile, killed a moment before perhaps, and what it leaves is a stale mount.
+        Err(e) if e.exit != Exit::Timeout && process.is_some_and(|p| is_dying(mount, p)) => {
+            detach(mount)?;
+        }
         Err(e) if e.exit == Exit::Timeout && how == How::Forcibly => {
             detach(mount)?;
             if let Some(process) = process {
@@ -188,6 +192,12 @@ fn runs(process: Pid) -> bool {
         .next()
         .and_then(|rest| rest.trim_start().chars().next());
     state.is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// Whether the process of a mount is on its way out: its threads end one after the other, and its
+/// sockets with the last one.
+fn is_dying(mount: &Mounted, process: Pid) -> bool {
+    !runs(process) || !control::is_listening(mount, LAST_MOMENT)
 }
 
 fn told_by_whom(mount: &Mounted) -> Failure {
