@@ -15,7 +15,7 @@ chmod 755 "$work/oxcrypt" "$work/neighbours.py"
 kept() {
     {
         find "/proc/$pid/fd" -type l -printf '%l\n' 2>/dev/null
-        "$@" --json status | python3 -c 'import json, sys; print(*(m["control"] for m in json.load(sys.stdin)["mounts"] if m["pid"] == int(sys.argv[1])), sep="\n")' "$pid"
+        "$@" --json status | python3 -c 'import json, sys; print(*(m["control"] for m in json.load(sys.stdin)["mounts"] if m.get("pid") == int(sys.argv[1])), sep="\n")' "$pid"
     } | grep '^/' | grep -vE "^(/dev|/proc|$vault|$mnt|$work/oxcrypt|$work/daemon.log)" | sed 's/ (deleted)$//' | sort -u |
         while read -r path; do
             echo "$path"
