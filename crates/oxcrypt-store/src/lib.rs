@@ -18,6 +18,7 @@ mod error;
 mod fault;
 mod local;
 mod mem;
+pub mod mountinfo;
 mod name;
 mod store;
 pub mod timing;

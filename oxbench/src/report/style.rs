@@ -27,18 +27,13 @@ pub(crate) fn colour(run: &Run, target: &str) -> &'static str {
     if let Some(i) = KNOWN.iter().position(|k| *k == target) {
         return COLOURS[i];
     }
-    let index = |is_one: &dyn Fn(&str) -> bool| {
-        let mut names = run.targets.iter().map(|t| t.name.as_str());
-        names
-            .by_ref()
-            .take_while(|n| *n != target)
-            .filter(|n| is_one(n))
-            .count()
-    };
+    let names = run.targets.iter().map(|t| t.name.as_str());
+    let before = names.take_while(|name| *name != target);
     if is_variant_of_ours(target) {
-        return VARIANTS[index(&is_variant_of_ours) % VARIANTS.len()];
+        let nth = before.filter(|name| is_variant_of_ours(name)).count();
+        return VARIANTS[nth % VARIANTS.len()];
     }
-    COLOURS[(index(&|_| true) * 3 + 9) % COLOURS.len()]
+    COLOURS[(before.count() * 3 + 9) % COLOURS.len()]
 }
 
 fn is_variant_of_ours(target: &str) -> bool {

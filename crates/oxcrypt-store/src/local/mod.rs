@@ -20,6 +20,7 @@ pub use handle::{LocalDir, LocalFile};
 pub use watch::{WatchEvent, WatchId, Watcher};
 
 use crate::error::{Result, StoreError};
+use crate::mountinfo;
 use crate::store::{Node, Store};
 use crate::timing::{Phase, Span};
 use crate::types::{
@@ -87,19 +88,10 @@ fn syncs_take_names(root: &LocalDir, magic: u32) -> bool {
 
 fn is_ext4(root: &LocalDir) -> Option<bool> {
     let device = rustix::fs::fstat(root).ok()?.st_dev;
-    let device = format!(
-        "{}:{}",
-        rustix::fs::major(device),
-        rustix::fs::minor(device)
-    );
-    let table = std::fs::read("/proc/self/mountinfo").ok()?;
-    let table = String::from_utf8_lossy(&table);
-    // `36 35 98:0 /root /point options… - type source options`
-    let line = table
-        .lines()
-        .find(|line| line.split(' ').nth(2) == Some(device.as_str()))?;
-    let (_, described) = line.split_once(" - ")?;
-    Some(described.starts_with("ext4 "))
+    let device = (rustix::fs::major(device), rustix::fs::minor(device));
+    let table = std::fs::read(mountinfo::TABLE).ok()?;
+    let mount = mountinfo::parse(&table).find(|m| (m.major, m.minor) == device)?;
+    Some(mount.kind == b"ext4")
 }
 
 fn capabilities_of(root: &LocalDir) -> Result<Capabilities> {

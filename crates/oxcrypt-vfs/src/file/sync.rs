@@ -13,17 +13,6 @@ use crate::sync::atomic::Ordering;
 use crate::types::NodeId;
 use crate::vault_fs::VaultFs;
 
-/// What becomes of a file's own name when all that leads to the file is synced.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Own {
-    /// It is as it was at an earlier sync: synced with others that changed.
-    Old,
-    /// Made or moved since: to be synced.
-    Due,
-    /// The sync of the file took it along.
-    Synced,
-}
-
 impl<S: Store> VaultFs<S> {
     /// Makes content, length and name of a file durable.
     ///
@@ -70,13 +59,16 @@ impl<S: Store> VaultFs<S> {
         let moves = self.dir_moves.load(Ordering::Acquire);
         let before = file.names_synced.swap(moves, Ordering::AcqRel);
         if before != moves {
-            let own = match before {
-                NAMES_UNSYNCED => Own::Due,
-                NAME_AS_MADE if attrs && self.store.capabilities().sync_takes_name => Own::Synced,
-                NAME_AS_MADE => Own::Due,
-                _ => Own::Old,
+            let synced = match before {
+                NAME_AS_MADE if attrs && self.store.capabilities().sync_takes_name => {
+                    // Other names in that directory stay due.
+                    let place = node.place.lock().clone();
+                    place.map_or(Ok(()), |place| self.sync_names_up(&place.parent, false))
+                }
+                NAME_AS_MADE | NAMES_UNSYNCED => self.sync_names_up(&node, true),
+                _ => self.sync_names_up(&node, false),
             };
-            self.sync_names_up(&node, own).inspect_err(|_| {
+            synced.inspect_err(|_| {
                 file.names_synced.store(NAMES_UNSYNCED, Ordering::Release);
             })?;
         }
@@ -96,21 +88,14 @@ impl<S: Store> VaultFs<S> {
         dir.unsynced.store(false, Ordering::Release);
         let content = self.content_dir(&node)?;
         self.store.sync_dir(&content)?;
-        self.sync_names_up(&node, Own::Old)
+        self.sync_names_up(&node, false)
     }
 
     /// Syncs the directories above `node` in which names changed since their last sync, and what
-    /// makes new nodes on the way what they are. `own` is about the name of `node` itself.
-    fn sync_names_up(&self, node: &Arc<Node<S>>, own: Own) -> Result<()> {
+    /// makes new nodes on the way what they are: `own` says that `node` is one.
+    fn sync_names_up(&self, node: &Arc<Node<S>>, own: bool) -> Result<()> {
         let mut child = Arc::clone(node);
-        let mut own = own;
-        if own == Own::Synced {
-            // Other names in that directory stay due.
-            let Some(place) = child.place.lock().clone() else {
-                return Ok(());
-            };
-            (child, own) = (place.parent, Own::Old);
-        }
+        let mut new_file = own;
         loop {
             let Some(place) = child.place.lock().clone() else {
                 return Ok(());
@@ -119,7 +104,7 @@ impl<S: Store> VaultFs<S> {
             // A sync of a neighbour takes the mark from the directory, but not from a new node in it;
             // and what is above may have been renamed since all below it was synced.
             let fresh = matches!(&child.body, Body::Dir(new) if new.fresh.load(Ordering::Acquire));
-            let fresh = fresh || std::mem::replace(&mut own, Own::Old) == Own::Due;
+            let fresh = fresh || std::mem::take(&mut new_file);
             if dir.unsynced.swap(false, Ordering::AcqRel) || fresh {
                 self.sync_name(&child, &place).inspect_err(|_| {
                     dir.unsynced.store(true, Ordering::Release);

@@ -1,8 +1,8 @@
 //! What is mounted: the kernel's table is the only truth.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+
+use oxcrypt_store::mountinfo::{self, TABLE};
 
 use crate::failure::{Host, Result};
 
@@ -18,8 +18,6 @@ pub(crate) struct Mounted {
     pub(crate) uid: Option<u32>,
 }
 
-const TABLE: &str = "/proc/self/mountinfo";
-
 /// All vaults mounted on this machine, in this mount namespace.
 pub(crate) fn mounts() -> Result<Vec<Mounted>> {
     let table = std::fs::read(TABLE).host(Path::new(TABLE))?;
@@ -32,64 +30,27 @@ pub(crate) fn at(point: &Path) -> Result<Option<Mounted>> {
 }
 
 fn parse(table: &[u8]) -> Vec<Mounted> {
-    table
-        .split(|b| *b == b'\n')
-        .filter_map(parse_line)
-        .collect()
+    mountinfo::parse(table).filter_map(vault).collect()
 }
 
-/// `36 35 0:52 / /mnt rw,nosuid shared:1 - fuse.oxcrypt /vault rw,user_id=0,…`
-fn parse_line(line: &[u8]) -> Option<Mounted> {
-    let mut fields = line.split(|b| *b == b' ');
-    let device = std::str::from_utf8(fields.nth(2)?).ok()?;
-    let (major, minor) = device.split_once(':')?;
-    let point = unescape(fields.nth(1)?);
-    let options = fields.next()?;
-    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
-    if fields.next()? != b"fuse.oxcrypt" {
+fn vault(mount: mountinfo::Mounted<'_>) -> Option<Mounted> {
+    if mount.kind != b"fuse.oxcrypt" {
         return None;
     }
-    let vault = unescape(fields.next()?);
-    let uid = fields
-        .next()
-        .unwrap_or_default()
-        .split(|b| *b == b',')
-        .find_map(|o| {
-            std::str::from_utf8(o.strip_prefix(b"user_id=")?)
-                .ok()?
-                .parse()
-                .ok()
-        });
+    let uid = mount.super_options.split(|b| *b == b',').find_map(|o| {
+        std::str::from_utf8(o.strip_prefix(b"user_id=")?)
+            .ok()?
+            .parse()
+            .ok()
+    });
     Some(Mounted {
-        point,
-        vault,
-        major: major.parse().ok()?,
-        minor: minor.parse().ok()?,
-        read_only: options.split(|b| *b == b',').any(|o| o == b"ro"),
+        point: mount.point,
+        vault: mount.source,
+        major: mount.major,
+        minor: mount.minor,
+        read_only: mount.options.split(|b| *b == b',').any(|o| o == b"ro"),
         uid,
     })
-}
-
-/// The kernel writes space, tab, newline and backslash as `\ooo`.
-fn unescape(text: &[u8]) -> PathBuf {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, tail)) = rest.split_first() {
-        let digits = tail
-            .first_chunk::<3>()
-            .filter(|d| d.iter().all(|b| (b'0'..=b'7').contains(b)));
-        match (first, digits) {
-            (b'\\', Some([a, b, c])) => {
-                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = &tail[3..];
-            }
-            _ => {
-                out.push(first);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(out))
 }
 
 #[cfg(test)]
