@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Peers(PeersArgs),
     /// Our product with each of its optimisations switched off, one at a time
     Ablate(AblateArgs),
-    /// Where the daemon's CPU time goes during one case (needs perf)
+    /// Where the daemon's CPU time goes in each measured part (needs perf)
     Profile(ProfileArgs),
     /// Serve SOURCE at MOUNTPOINT without encryption: the floor of every FUSE file system
     #[command(hide = true)]
@@ -158,11 +158,18 @@ pub(crate) struct AblateArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ProfileArgs {
-    /// SUITE/CASE
-    #[arg(default_value = "seq/stream")]
-    pub(crate) case: String,
+    /// Suites, or SUITE/CASE
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "seq/stream,rand/write,small,parallel/parallel,meta/entries"
+    )]
+    pub(crate) suite: Vec<String>,
     #[arg(long, short, default_value = "self")]
     pub(crate) target: String,
+    /// Also the functions with the most samples, so many
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) symbols: usize,
     #[command(flatten)]
     pub(crate) how: HowArgs,
 }

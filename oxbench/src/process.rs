@@ -14,6 +14,8 @@ pub(crate) struct Usage {
     pub(crate) reads: u64,
     /// Voluntary context switches: how often it went to sleep and was woken.
     pub(crate) wakeups: u64,
+    /// Page faults, with and without a read from disk.
+    pub(crate) faults: u64,
 }
 
 /// Process ids whose parent is `pid`.
@@ -90,8 +92,10 @@ pub(crate) fn usage(pids: &BTreeSet<u32>) -> Usage {
         let io = fs::read_to_string(base.join("io")).unwrap_or_default();
         sum.reads += field(&io, "syscr:");
         let (cpu_s, wakeups) = of_threads(&base);
-        sum.cpu_s += cpu_s.max(cpu_from_stat(&base));
+        let stat = Stat::read(&base);
+        sum.cpu_s += cpu_s.max(stat.cpu_s());
         sum.wakeups += wakeups;
+        sum.faults += stat.faults();
     }
     sum
 }
@@ -115,20 +119,36 @@ fn of_threads(base: &Path) -> (f64, u64) {
     (nanos as f64 / 1e9, wakeups)
 }
 
-/// Includes threads that have ended, which the per-thread clocks forget.
-fn cpu_from_stat(base: &Path) -> f64 {
-    let stat = fs::read_to_string(base.join("stat")).unwrap_or_default();
-    let Some(end) = stat.rfind(')') else {
-        return 0.0;
-    };
-    let fields: Vec<&str> = stat[end + 1..].split_ascii_whitespace().collect();
-    let ticks = |i: usize| {
-        fields
-            .get(i)
-            .and_then(|f| f.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    (ticks(11) + ticks(12)) as f64 / rustix::param::clock_ticks_per_second() as f64
+/// `/proc/PID/stat`, from the state on. Counts threads that have ended, which the per-thread clocks
+/// forget.
+struct Stat(Vec<u64>);
+
+impl Stat {
+    fn read(base: &Path) -> Self {
+        let stat = fs::read_to_string(base.join("stat")).unwrap_or_default();
+        // The program's name is in parentheses and may itself hold spaces and parentheses.
+        let fields = stat.rfind(')').map_or("", |end| &stat[end + 1..]);
+        Self(
+            fields
+                .split_ascii_whitespace()
+                .map(|field| field.parse().unwrap_or(0))
+                .collect(),
+        )
+    }
+
+    fn field(&self, number: usize) -> u64 {
+        self.0.get(number).copied().unwrap_or(0)
+    }
+
+    fn cpu_s(&self) -> f64 {
+        let ticks = self.field(11) + self.field(12);
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
+    /// Minor and major.
+    fn faults(&self) -> u64 {
+        self.field(7) + self.field(9)
+    }
 }
 
 /// The number after `key` at the start of a line.

@@ -11,7 +11,7 @@ use crate::model::{Run, SCHEMA};
 use crate::mount::target::BUILT_IN;
 use crate::mount::{Instance, Kind, Programs, Setup, Target, Watch, WorkDir};
 use crate::runner::{Runner, Schedule};
-use crate::suites::ctx::Params;
+use crate::suites::ctx::{ClockLog, Params};
 use crate::suites::source::Sources;
 use crate::suites::{self, Case};
 use crate::{machine, report};
@@ -156,6 +156,16 @@ pub(crate) fn throw_away_password() -> String {
 }
 
 pub(crate) fn measure(how: &HowArgs, request: &Request, programs: &Programs) -> Result<Run, Error> {
+    measure_into(how, request, programs, ClockLog::default())
+}
+
+/// Notes the measured parts in `clocked`.
+pub(crate) fn measure_into(
+    how: &HowArgs,
+    request: &Request,
+    programs: &Programs,
+    clocked: ClockLog,
+) -> Result<Run, Error> {
     if let Some(out) = &how.out {
         refuse_full(out)?;
     }
@@ -174,7 +184,7 @@ pub(crate) fn measure(how: &HowArgs, request: &Request, programs: &Programs) -> 
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
         .map_err(|e| Error::Failed(format!("subreaper: {e}")))?;
     let work = WorkDir::create(&parent, need_bytes(request, how.scale))?;
-    let params = params(how, programs, work.path())?;
+    let params = params(how, programs, work.path(), clocked)?;
     check_vaults(request, &params, work.path())?;
     let schedule = Schedule {
         targets: request.targets.clone(),
@@ -220,7 +230,12 @@ pub(crate) fn measure(how: &HowArgs, request: &Request, programs: &Programs) -> 
     })
 }
 
-fn params(how: &HowArgs, programs: &Programs, work: &Path) -> Result<Params, Error> {
+fn params(
+    how: &HowArgs,
+    programs: &Programs,
+    work: &Path,
+    clocked: ClockLog,
+) -> Result<Params, Error> {
     let make = |name: &str| -> Result<PathBuf, Error> {
         let dir = work.join(name);
         std::fs::create_dir_all(&dir).map_err(Error::io(dir.display().to_string()))?;
@@ -234,6 +249,7 @@ fn params(how: &HowArgs, programs: &Programs, work: &Path) -> Result<Params, Err
         scratch: make("scratch")?,
         warm_up: how.warm_up,
         watch: Watch::default(),
+        clocked,
     })
 }
 

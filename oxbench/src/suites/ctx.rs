@@ -1,9 +1,11 @@
 //! What a case works with: the mount, the amounts of work, and where its figures go.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::source::Sources;
 use crate::data::{BLOCK, Content, Dice};
@@ -36,6 +38,20 @@ pub(crate) struct Params {
     pub(crate) scratch: PathBuf,
     pub(crate) warm_up: Duration,
     pub(crate) watch: Watch,
+    pub(crate) clocked: ClockLog,
+}
+
+/// Every part that ran on the clock, in order: what a profile cuts its samples by.
+pub(crate) type ClockLog = Arc<Mutex<Vec<Clocked>>>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Clocked {
+    pub(crate) row: String,
+    pub(crate) daemons: BTreeSet<u32>,
+    /// From and to, on the monotonic clock.
+    pub(crate) time: Range<Duration>,
+    pub(crate) cpu_s: f64,
+    pub(crate) faults: u64,
 }
 
 impl Params {
@@ -53,6 +69,7 @@ pub(crate) struct Ctx<'a> {
     pub(crate) instance: &'a mut Instance,
     pub(crate) params: &'a Params,
     dir: PathBuf,
+    case: String,
     pub(crate) samples: Vec<Sample>,
     /// The row being measured: a failure is written there.
     current: Current,
@@ -85,6 +102,7 @@ impl<'a> Ctx<'a> {
             instance,
             params,
             dir,
+            case: case.to_owned(),
             samples: Vec::new(),
             current,
             peak_rss_mib: 0.0,
@@ -124,12 +142,31 @@ impl<'a> Ctx<'a> {
         work: impl FnOnce() -> CaseResult<T>,
     ) -> CaseResult<(T, Took)> {
         let before = self.instance.usage();
-        let started = Instant::now();
+        let from = monotonic();
         let result = work()?;
-        let wall = started.elapsed();
+        let to = monotonic();
         let after = self.instance.usage();
         self.peak_rss_mib = self.peak_rss_mib.max(after.peak_rss_mib);
-        Ok((result, difference(before, after, wall)))
+        let took = difference(before, after, to.saturating_sub(from));
+        self.params
+            .clocked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Clocked {
+                row: format!(
+                    "{}/{}",
+                    self.case,
+                    self.current
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                ),
+                daemons: self.instance.guard().daemons(),
+                time: from..to,
+                cpu_s: took.cpu_s,
+                faults: after.faults.saturating_sub(before.faults),
+            });
+        Ok((result, took))
     }
 
     /// A row in seconds.
@@ -208,6 +245,11 @@ impl<'a> Ctx<'a> {
     pub(crate) fn guard(&self) -> Guard {
         self.instance.guard()
     }
+}
+
+fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
 const fn difference(before: Usage, after: Usage, wall: Duration) -> Took {
