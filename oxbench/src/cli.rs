@@ -54,7 +54,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_delimiter = ',', default_value = "standard")]
     pub(crate) suite: Vec<String>,
     /// Targets: self, plain, passthrough, a peer, path:NAME=DIR, cmd:NAME=INIT;MOUNT;UNMOUNT.
-    /// Default: all that are installed. NAME[KEY=VALUE] sets its environment
+    /// Default: all that are installed (quick: self, plain, passthrough, gocryptfs). NAME[KEY=VALUE] sets its environment
     #[arg(long = "target", short, value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
     #[command(flatten)]
@@ -63,11 +63,11 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HowArgs {
-    /// Passes; targets take turns within each
-    #[arg(long, visible_alias = "runs", short = 'n', default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Passes; targets take turns within each (quick: 3)
+    #[arg(long, visible_alias = "runs", short = 'n', default_value_t = 5, default_value_if("suite", "quick", "3"), value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) iterations: u32,
-    /// Amount of work, against the standard
-    #[arg(long, default_value_t = 1.0, value_parser = scale)]
+    /// Amount of work, against the standard (quick: 0.25)
+    #[arg(long, default_value_t = 1.0, default_value_if("suite", "quick", "0.25"), value_parser = scale)]
     pub(crate) scale: f64,
     /// Of the generated data
     #[arg(long, default_value_t = 1)]
@@ -234,6 +234,19 @@ mod tests {
             panic!("not the short form")
         };
         assert_eq!((args.how.iterations, args.password.as_str()), (5, "PW"));
+    }
+
+    #[test]
+    fn quick_is_quick_unless_told_otherwise() {
+        let how = |words: &str| {
+            let Command::Run(args) = Cli::parse_from(words.split(' ')).command else {
+                panic!("not a run")
+            };
+            (args.how.iterations, args.how.scale)
+        };
+        assert_eq!(how("oxbench run --suite quick"), (3, 0.25));
+        assert_eq!(how("oxbench run --suite quick -n 7 --scale 1"), (7, 1.0));
+        assert_eq!(how("oxbench run --suite seq"), (5, 1.0));
     }
 
     #[test]

@@ -175,12 +175,23 @@ fn noted_version(program: &Path) -> String {
         .into()
 }
 
+/// What the program says of itself, else what the package manager says of the package of its name:
+/// securefs, built from a distribution's sources, knows no version.
 fn ask_version(program: &Path) -> String {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output();
-    let Ok(output) = output else {
+    let said = line_with_digit(Command::new(program).arg("--version"));
+    if !said.is_empty() {
+        return said;
+    }
+    let name = program.file_name().unwrap_or_default();
+    line_with_digit(
+        Command::new("dpkg-query")
+            .args(["-W", "-f=${Version} (package)"])
+            .arg(name),
+    )
+}
+
+fn line_with_digit(command: &mut Command) -> String {
+    let Ok(output) = command.stdin(Stdio::null()).output() else {
         return String::new();
     };
     let text = if output.stdout.is_empty() {

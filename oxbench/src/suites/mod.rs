@@ -72,7 +72,7 @@ const fn only(applies: Applies, case: Case) -> Case {
     Case { applies, ..case }
 }
 
-pub(crate) const CASES: [Case; 33] = [
+pub(crate) const CASES: [Case; 35] = [
     only(
         Applies::Oxcrypt,
         case(
@@ -307,6 +307,20 @@ pub(crate) const CASES: [Case; 33] = [
         scale::hundred_thousand,
     ),
     case("scale", "1M", 12_000, "among 1,000,000", scale::million),
+    case(
+        "scale",
+        "10k_in_one",
+        150,
+        "among 10,000 in one directory",
+        scale::one_directory_of_ten_thousand,
+    ),
+    case(
+        "scale",
+        "100k_in_one",
+        1500,
+        "among 100,000 in one directory",
+        scale::one_directory_of_a_hundred_thousand,
+    ),
 ];
 
 /// The suites of a plain `oxbench run`.

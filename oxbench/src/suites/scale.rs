@@ -1,4 +1,5 @@
-//! What one entry costs when there are many: 1 k, 10 k, 100 k and 1 M files, 1,000 a directory.
+//! What one entry costs when there are many: 1 k, 10 k, 100 k and 1 M files, 1,000 a directory, and
+//! 10 k and 100 k in a single one.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -11,27 +12,35 @@ use crate::model::Unit;
 const PER_DIR: usize = 1000;
 
 pub(crate) fn thousand(ctx: &mut Ctx<'_>) -> CaseResult {
-    entries(ctx, "1k", 1000)
+    entries(ctx, "1k", 1000, PER_DIR)
 }
 
 pub(crate) fn ten_thousand(ctx: &mut Ctx<'_>) -> CaseResult {
-    entries(ctx, "10k", 10_000)
+    entries(ctx, "10k", 10_000, PER_DIR)
 }
 
 pub(crate) fn hundred_thousand(ctx: &mut Ctx<'_>) -> CaseResult {
-    entries(ctx, "100k", 100_000)
+    entries(ctx, "100k", 100_000, PER_DIR)
 }
 
 pub(crate) fn million(ctx: &mut Ctx<'_>) -> CaseResult {
-    entries(ctx, "1M", 1_000_000)
+    entries(ctx, "1M", 1_000_000, PER_DIR)
 }
 
-fn entries(ctx: &mut Ctx<'_>, label: &str, standard: usize) -> CaseResult {
+pub(crate) fn one_directory_of_ten_thousand(ctx: &mut Ctx<'_>) -> CaseResult {
+    entries(ctx, "10k_in_one", 10_000, usize::MAX)
+}
+
+pub(crate) fn one_directory_of_a_hundred_thousand(ctx: &mut Ctx<'_>) -> CaseResult {
+    entries(ctx, "100k_in_one", 100_000, usize::MAX)
+}
+
+fn entries(ctx: &mut Ctx<'_>, label: &str, standard: usize, per_dir: usize) -> CaseResult {
     let count = ctx.count(standard);
-    let dirs: Vec<PathBuf> = (0..count.div_ceil(PER_DIR))
+    let dirs: Vec<PathBuf> = (0..count.div_ceil(per_dir))
         .map(|i| ctx.dir().join(format!("d{i:04}")))
         .collect();
-    let path = |i: usize| dirs[i / PER_DIR].join(format!("f{i:07}"));
+    let path = |i: usize| dirs[i / per_dir].join(format!("f{i:07}"));
     for dir in &dirs {
         fs::create_dir(dir).at("mkdir", dir)?;
     }
@@ -53,10 +62,19 @@ fn entries(ctx: &mut Ctx<'_>, label: &str, standard: usize) -> CaseResult {
             .try_for_each(|p| File::create_new(&p).map(drop).at("create", &p))
     })?;
     ctx.cold()?;
-    let dir = ctx.dir();
-    per_entry(ctx, "walk_cold", &|| {
-        same("files", &files::walk(&dir)?.files, &(count as u64))
+    per_entry(ctx, "lookup_cold", &|| {
+        (0..count)
+            .map(path)
+            .try_for_each(|p| fs::symlink_metadata(&p).map(drop).at("stat", &p))
     })?;
+    ctx.cold()?;
+    per_entry(ctx, "readdir_cold", &|| {
+        let listed = dirs.iter().try_fold(0, |sum, dir| {
+            Ok(sum + fs::read_dir(dir).at("list", dir)?.count())
+        })?;
+        same("names", &listed, &count)
+    })?;
+    let dir = ctx.dir();
     per_entry(ctx, "walk_warm", &|| {
         same("files", &files::walk(&dir)?.files, &(count as u64))
     })?;

@@ -77,7 +77,7 @@ pub(crate) struct Options {
     /// What a write survives before it is synced: "strict" puts every overwrite into the journal
     /// durably before it is done; "normal" lets an interrupted overwrite damage nothing but itself;
     /// "none" keeps no journal, and a crash may destroy the 32 KiB around an overwrite.
-    #[arg(long, value_enum, value_name = "LEVEL")]
+    #[arg(long, value_enum, env = "OXCRYPT_DURABILITY", value_name = "LEVEL")]
     pub(crate) durability: Option<Level>,
     /// The name shown in the mount table instead of the vault's path.
     #[arg(long, hide = true)]
