@@ -59,9 +59,8 @@ fn all_parents() -> Vec<(u32, u32)> {
 }
 
 fn state_and_parent(pid: u32) -> Option<(char, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The program's name is in parentheses and may itself hold spaces and parentheses.
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let stat = stat_from_state(&PathBuf::from(format!("/proc/{pid}")))?;
+    let mut fields = stat.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     Some((state, fields.next()?.parse().ok()?))
 }
@@ -119,17 +118,22 @@ fn of_threads(base: &Path) -> (f64, u64) {
     (nanos as f64 / 1e9, wakeups)
 }
 
-/// `/proc/PID/stat`, from the state on. Counts threads that have ended, which the per-thread clocks
+/// `stat` in a process's directory of `/proc`, from the state on: the program's name before it is in
+/// parentheses, and may itself hold spaces and parentheses.
+fn stat_from_state(base: &Path) -> Option<String> {
+    let mut stat = fs::read_to_string(base.join("stat")).ok()?;
+    Some(stat.split_off(stat.rfind(')')? + 1))
+}
+
+/// The fields of [`stat_from_state`] as numbers. Counts threads that have ended, which the per-thread clocks
 /// forget.
 struct Stat(Vec<u64>);
 
 impl Stat {
     fn read(base: &Path) -> Self {
-        let stat = fs::read_to_string(base.join("stat")).unwrap_or_default();
-        // The program's name is in parentheses and may itself hold spaces and parentheses.
-        let fields = stat.rfind(')').map_or("", |end| &stat[end + 1..]);
         Self(
-            fields
+            stat_from_state(base)
+                .unwrap_or_default()
                 .split_ascii_whitespace()
                 .map(|field| field.parse().unwrap_or(0))
                 .collect(),
