@@ -112,25 +112,26 @@ async fn run(args: &Args) -> ExitCode {
     if args.wish == Wish::Quit {
         return quit(&bus, args.keep).await;
     }
-    let name = service::NAME
-        .try_into()
-        .expect("it is written as names of the bus are");
-    let is_taken = async || {
-        zbus::fdo::DBusProxy::new(&bus)
-            .await?
-            .name_has_owner(name)
-            .await
-    };
-    match is_taken().await {
-        Ok(false) => {}
-        Ok(true) => return show_the_other(&bus, args.hidden).await,
-        Err(e) => return failed(&e),
+    // A name may for a moment belong to one that has been killed.
+    loop {
+        match owner(&bus).await {
+            Ok(None) => break,
+            Ok(Some(other)) => match greet(&bus, &other, args.hidden).await {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(e) if is_gone(&e) => {}
+                Err(e) => return failed(&e),
+            },
+            Err(e) => return failed(&e),
+        }
     }
     let app = App::new(Runner::find(), bus.clone(), !args.hidden);
     match serve(&app, args.login).await {
         Ok(true) => ExitCode::SUCCESS,
         // Another one was faster.
-        Ok(false) => show_the_other(&bus, args.hidden).await,
+        Ok(false) => match greet(&bus, service::NAME, args.hidden).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => failed(&e),
+        },
         Err(e) => failed(&e),
     }
 }
@@ -153,22 +154,41 @@ async fn own_name(app: &Arc<App>) -> zbus::Result<bool> {
     }
 }
 
-async fn show_the_other(bus: &Connection, hidden: bool) -> ExitCode {
+/// The connection of the one that serves.
+async fn owner(bus: &Connection) -> zbus::Result<Option<String>> {
+    let name = service::NAME
+        .try_into()
+        .expect("it is written as names of the bus are");
+    let proxy = zbus::fdo::DBusProxy::new(bus).await?;
+    match proxy.get_name_owner(name).await {
+        Ok(owner) => Ok(Some(owner.to_string())),
+        Err(zbus::fdo::Error::NameHasNoOwner(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Makes sure that the other one is there, and lets it show itself unless this one was to be hidden.
+async fn greet(bus: &Connection, other: &str, hidden: bool) -> zbus::Result<()> {
+    let (interface, method) = if hidden {
+        ("org.freedesktop.DBus.Peer", "Ping")
+    } else {
+        (service::NAME, "Show")
+    };
+    bus.call_method(Some(other), service::PATH, Some(interface), method, &())
+        .await?;
     log("it is running already");
-    if hidden {
-        return ExitCode::SUCCESS;
-    }
-    let name = Some(service::NAME);
-    match bus
-        .call_method(name, service::PATH, name, "Show", &())
-        .await
-    {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(e) => {
-            log(&e.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    Ok(())
+}
+
+/// Whether the one that was called had ended, or ended before it could answer.
+fn is_gone(error: &zbus::Error) -> bool {
+    let zbus::Error::MethodError(name, ..) = error else {
+        return false;
+    };
+    matches!(
+        name.as_str().strip_prefix("org.freedesktop.DBus.Error."),
+        Some("NameHasNoOwner" | "NoReply" | "ServiceUnknown")
+    )
 }
 
 async fn quit(bus: &Connection, keep: bool) -> ExitCode {

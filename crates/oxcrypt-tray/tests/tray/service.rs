@@ -162,6 +162,25 @@ async fn a_killed_tray_harms_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_still_belongs_to_a_killed_tray() {
+    let Some(bed) = Bed::new().await else { return };
+    for words in [&[][..], &["--hidden"]] {
+        let first = bed.tray().await;
+        first.signal("-STOP");
+        let mut second = bed.spawn(words);
+        // The question to the first one is on its way.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        drop(first);
+        until("the second one serves", async || {
+            bed.vaults().await.is_some()
+        })
+        .await;
+        assert_eq!(bed.spawn(&["--quit"]).ended().await, 0);
+        assert_eq!(second.ended().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quitting_locks_unless_told_otherwise() {
     let Some(bed) = Bed::new().await else { return };
     let mut tray = bed.tray().await;
