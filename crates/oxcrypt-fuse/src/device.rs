@@ -3,9 +3,10 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use oxcrypt_vfs::NodeId;
 use rustix::io::Errno;
 
-use crate::wire::notify::Notification;
+use crate::wire::notify::{MAX_NODES, Notification};
 use crate::wire::reply::{self, Reply};
 
 /// An open /dev/fuse that belongs to a mount.
@@ -64,6 +65,14 @@ impl Device {
     /// Tells the kernel something. It may know nothing about the node, which is fine.
     pub(crate) fn notify(&self, notification: &Notification) {
         let _ = rustix::io::write(&self.0, notification.bytes());
+    }
+
+    /// Asks the kernel to forget nodes; false when it does not know how to.
+    pub(crate) fn prune(&self, nodes: &[NodeId]) -> bool {
+        nodes.chunks(MAX_NODES).all(|nodes| {
+            let notification = Notification::unwanted(nodes);
+            rustix::io::write(&self.0, notification.bytes()) != Err(Errno::INVAL)
+        })
     }
 
     /// Whether the mount has ended, or the connection was aborted.

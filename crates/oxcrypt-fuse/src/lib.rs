@@ -23,6 +23,7 @@ mod support;
 mod tests;
 mod trace;
 mod transport;
+mod trim;
 mod watch;
 pub mod wire;
 

@@ -148,6 +148,10 @@ impl<S: Store> Mount<S> {
             let vfs = Arc::clone(&vfs);
             start("oxcrypt-bg", 256, move || vfs.run_background())?
         };
+        let trimming = {
+            let (vfs, device) = (Arc::clone(&vfs), Arc::clone(&device));
+            start("oxcrypt-trim", 256, move || crate::trim::run(&vfs, &device))?
+        };
         ready();
         // With rings, little comes through the device.
         let served = read_device(&shared, if ringing { 1 } else { threads });
@@ -163,6 +167,7 @@ impl<S: Store> Mount<S> {
         vfs.stop();
         // It only waits on a condition variable; a panic there was reported already.
         let _ = background.join();
+        let _ = trimming.join();
         served
     }
 }

@@ -21,6 +21,7 @@ mod pending;
 mod rescue;
 mod resolve;
 mod scratch;
+mod surplus;
 mod sync;
 mod types;
 mod vault_fs;

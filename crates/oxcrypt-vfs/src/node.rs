@@ -7,17 +7,20 @@
 //! Invariants: a node is in `by_id` exactly while its lookup count is above zero (the root always);
 //! `by_identity` leads to at most one node per identity, and only to nodes in `by_id`.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use oxcrypt_core::{DirHash, DirNames, FileHeader};
 use oxcrypt_store::timing::{Phase, Span};
 use oxcrypt_store::{Identity, Store, WatchId};
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
 use crate::alias::AliasTable;
 use crate::error::ErrorKind;
 use crate::journal::{Logged, LogicalLen};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::surplus::Surplus;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::types::{NodeId, NodeKind};
 use crate::watch::OwnChanges;
@@ -143,7 +146,7 @@ pub(crate) const NAME_AS_MADE: u64 = u64::MAX - 1;
 pub(crate) struct FileIo<S: Store> {
     pub(crate) backing: Option<Backing<S>>,
     /// Authenticated header, once read or created.
-    pub(crate) header: Option<FileHeader>,
+    pub(crate) header: Option<Box<FileHeader>>,
     /// Length of the ciphertext; meaningful while `backing` is open.
     pub(crate) cipher_len: u64,
     /// What lies behind was written since the last sync, and nobody was told that it lasts.
@@ -287,22 +290,64 @@ impl<S: Store> Node<S> {
     }
 }
 
+/// A node in a set that finds it by its number.
+struct ById<S: Store>(Arc<Node<S>>);
+
+/// A node in a set that finds it by its identity.
+struct ByIdentity<S: Store>(Arc<Node<S>>);
+
+/// The set keeps nothing but the pointer: there may be very many nodes.
+macro_rules! found_by {
+    ($entry:ident, $key:ident: $type:ty) => {
+        impl<S: Store> Borrow<$type> for $entry<S> {
+            fn borrow(&self) -> &$type {
+                &self.0.$key
+            }
+        }
+
+        impl<S: Store> Hash for $entry<S> {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.$key.hash(state);
+            }
+        }
+
+        impl<S: Store> PartialEq for $entry<S> {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.$key == other.0.$key
+            }
+        }
+
+        impl<S: Store> Eq for $entry<S> {}
+    };
+}
+
+found_by!(ById, id: NodeId);
+found_by!(ByIdentity, identity: Identity);
+
 const SHARDS: usize = 16;
 
 /// All nodes the frontend knows.
 pub(crate) struct NodeTable<S: Store> {
-    by_id: [RwLock<FxHashMap<u64, Arc<Node<S>>>>; SHARDS],
-    by_identity: [Mutex<FxHashMap<Identity, NodeId>>; SHARDS],
+    by_id: [RwLock<FxHashSet<ById<S>>>; SHARDS],
+    by_identity: [Mutex<FxHashSet<ByIdentity<S>>>; SHARDS],
+    /// Numbers outside the host's range given so far.
     next: AtomicU64,
+    len: AtomicUsize,
+    pub(crate) surplus: Surplus,
 }
 
 impl<S: Store> NodeTable<S> {
+    /// Parts that [`NodeTable::visit_part`] shows.
+    pub(crate) const PARTS: usize = SHARDS;
+
     /// A table that holds only the root.
-    pub(crate) fn new(root_identity: Identity, root: Box<DirState<S>>) -> Self {
+    pub(crate) fn new(root_identity: Identity, root: Box<DirState<S>>, max_nodes: usize) -> Self {
         let table = Self {
-            by_id: std::array::from_fn(|_| RwLock::new(FxHashMap::default())),
-            by_identity: std::array::from_fn(|_| Mutex::new(FxHashMap::default())),
+            by_id: std::array::from_fn(|_| RwLock::new(FxHashSet::default())),
+            by_identity: std::array::from_fn(|_| Mutex::new(FxHashSet::default())),
             next: AtomicU64::new(0),
+            len: AtomicUsize::new(1),
+            surplus: Surplus::new(max_nodes),
         };
         let root = Arc::new(Node {
             id: NodeId::ROOT,
@@ -319,27 +364,28 @@ impl<S: Store> NodeTable<S> {
         table
             .identity_shard(&root_identity)
             .lock()
-            .insert(root_identity, root.id);
-        table.id_shard(root.id).write().insert(root.id.0, root);
+            .insert(ByIdentity(Arc::clone(&root)));
+        table.id_shard(root.id).write().insert(ById(root));
         table
     }
 
-    fn id_shard(&self, id: NodeId) -> &RwLock<FxHashMap<u64, Arc<Node<S>>>> {
+    fn id_shard(&self, id: NodeId) -> &RwLock<FxHashSet<ById<S>>> {
         &self.by_id[id.0 as usize % SHARDS]
     }
 
-    fn identity_shard(&self, identity: &Identity) -> &Mutex<FxHashMap<Identity, NodeId>> {
+    fn identity_shard(&self, identity: &Identity) -> &Mutex<FxHashSet<ByIdentity<S>>> {
         &self.by_identity[identity.ino as usize % SHARDS]
     }
 
     pub(crate) fn get(&self, id: NodeId) -> Option<Arc<Node<S>>> {
-        self.id_shard(id).read().get(&id.0).cloned()
+        let shard = self.id_shard(id).read();
+        shard.get(&id).map(|entry| Arc::clone(&entry.0))
     }
 
     /// The node of this identity without taking a lookup on it.
     pub(crate) fn find(&self, identity: &Identity) -> Option<Arc<Node<S>>> {
-        let id = *self.identity_shard(identity).lock().get(identity)?;
-        self.get(id)
+        let shard = self.identity_shard(identity).lock();
+        shard.get(identity).map(|entry| Arc::clone(&entry.0))
     }
 
     /// Takes one lookup on the node of `identity`, made by `body` when it is new or of another kind.
@@ -350,11 +396,11 @@ impl<S: Store> NodeTable<S> {
         body: impl FnOnce() -> Body<S>,
     ) -> Arc<Node<S>> {
         let mut identities = self.identity_shard(&identity).lock();
-        if let Some(node) = identities.get(&identity).and_then(|id| self.get(*id))
+        if let Some(ByIdentity(node)) = identities.get(&identity)
             && node.kind() == kind
         {
             node.lookups.fetch_add(1, Ordering::Relaxed);
-            return node;
+            return Arc::clone(node);
         }
         let id = self.choose_id(identity.ino);
         let node = Arc::new(Node {
@@ -368,8 +414,11 @@ impl<S: Store> NodeTable<S> {
             own: OwnChanges::default(),
             body: body(),
         });
-        self.id_shard(id).write().insert(id.0, Arc::clone(&node));
-        identities.insert(identity, id);
+        self.id_shard(id).write().insert(ById(Arc::clone(&node)));
+        let others = self.len.fetch_add(1, Ordering::Relaxed);
+        self.surplus.consider(others + 1);
+        // One of another kind stays known by its number only.
+        identities.replace(ByIdentity(Arc::clone(&node)));
         node
     }
 
@@ -381,7 +430,7 @@ impl<S: Store> NodeTable<S> {
     fn choose_id(&self, ino: u64) -> NodeId {
         const OUTSIDE: u64 = 1 << 63;
         let id = NodeId(ino);
-        if id > NodeId::ROOT && ino < OUTSIDE && !self.id_shard(id).read().contains_key(&ino) {
+        if id > NodeId::ROOT && ino < OUTSIDE && !self.id_shard(id).read().contains(&id) {
             return id;
         }
         NodeId(OUTSIDE | self.next.fetch_add(1, Ordering::Relaxed))
@@ -406,10 +455,10 @@ impl<S: Store> NodeTable<S> {
         if after > 0 {
             return None;
         }
-        if identities.get(&node.identity) == Some(&id) {
-            identities.remove(&node.identity);
+        remove(&mut identities, &node);
+        if self.id_shard(id).write().remove(&id) {
+            self.len.fetch_sub(1, Ordering::Relaxed);
         }
-        self.id_shard(id).write().remove(&id.0);
         Some(node)
     }
 
@@ -417,21 +466,44 @@ impl<S: Store> NodeTable<S> {
     /// number may be reused) and when foreign content must not meet cached pages.
     pub(crate) fn detach(&self, node: &Node<S>) {
         let mut identities = self.identity_shard(&node.identity).lock();
-        if identities.get(&node.identity) == Some(&node.id) {
-            identities.remove(&node.identity);
-        }
+        remove(&mut identities, node);
     }
 
     /// All nodes, as they are at the moment.
     pub(crate) fn all(&self) -> Vec<Arc<Node<S>>> {
         self.by_id
             .iter()
-            .flat_map(|s| s.read().values().cloned().collect::<Vec<_>>())
+            .flat_map(|s| {
+                s.read()
+                    .iter()
+                    .map(|e| Arc::clone(&e.0))
+                    .collect::<Vec<_>>()
+            })
             .collect()
     }
 
     /// Nodes known at the moment.
     pub(crate) fn len(&self) -> usize {
-        self.by_id.iter().map(|s| s.read().len()).sum()
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Shows the nodes of one part of the table; the numbers of parts begin again after the last.
+    pub(crate) fn visit_part(&self, part: usize, mut show: impl FnMut(&Arc<Node<S>>)) {
+        let shard = self.by_id[part % SHARDS].read();
+        shard.iter().for_each(|entry| show(&entry.0));
+    }
+}
+
+/// Unless another node has taken its place.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "number and identity of a node never change"
+)]
+fn remove<S: Store>(identities: &mut FxHashSet<ByIdentity<S>>, node: &Node<S>) {
+    if identities
+        .get(&node.identity)
+        .is_some_and(|entry| entry.0.id == node.id)
+    {
+        identities.remove(&node.identity);
     }
 }

@@ -87,6 +87,7 @@ impl<S: Store> VaultFs<S> {
     pub fn stop(&self) {
         self.pending.state.lock().stopping = true;
         self.pending.changed.notify_all();
+        self.nodes.surplus.stop();
         self.flush_headers();
         if let Some(journal) = &self.journal {
             journal.stop();

@@ -198,6 +198,9 @@ pub struct VfsOptions {
     pub max_open_files: usize,
     /// Open content directories kept at most.
     pub max_open_dirs: usize,
+    /// Nodes kept at most, beyond those that the frontend uses; see
+    /// [`VaultFs::surplus`](crate::VaultFs::surplus).
+    pub max_nodes: usize,
     /// Write the header of an empty new file this much later, so that it joins the first data.
     pub header_delay: Duration,
     /// What writes survive; needs a journal to have any effect, see
@@ -212,6 +215,7 @@ impl Default for VfsOptions {
             own_by_caller: false,
             max_open_files: 512,
             max_open_dirs: 256,
+            max_nodes: 128 * 1024,
             header_delay: Duration::from_millis(200),
             durability: Durability::Normal,
         }

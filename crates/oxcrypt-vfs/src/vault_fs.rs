@@ -76,7 +76,7 @@ impl<S: Store> VaultFs<S> {
         let mut salt = [0u8; 8];
         oxcrypt_core::rng::with_rng(|rng| oxcrypt_core::rng::Rng::fill(rng, &mut salt));
         Ok(Self {
-            nodes: NodeTable::new(stat.id, root),
+            nodes: NodeTable::new(stat.id, root, options.max_nodes),
             rename_tree: Mutex::new(()),
             dir_places: Mutex::new(()),
             dir_moves: AtomicU64::new(0),

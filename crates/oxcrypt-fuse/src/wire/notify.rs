@@ -6,10 +6,13 @@ use super::Struct;
 
 const INVAL_INODE: u32 = 2;
 const INVAL_ENTRY: u32 = 3;
+const PRUNE: u32 = 9;
 /// Flag of `INVAL_ENTRY`.
 const EXPIRE_ONLY: u32 = 1;
 /// Longest name in a notification.
 pub const MAX_NAME: usize = 255;
+/// Most nodes in a notification.
+pub const MAX_NODES: usize = 32;
 const HEADER_LEN: usize = 16;
 
 const MAX_LEN: usize = HEADER_LEN + 16 + MAX_NAME + 1;
@@ -45,6 +48,15 @@ impl Notification {
         Self::about_name(parent, name, EXPIRE_ONLY)
     }
 
+    /// Nodes to be forgotten if nobody uses them, at most [`MAX_NODES`]. Since Linux 6.18.
+    #[must_use]
+    pub fn unwanted(nodes: &[NodeId]) -> Self {
+        let nodes = &nodes[..nodes.len().min(MAX_NODES)];
+        let count = u32::try_from(nodes.len()).unwrap_or(0);
+        let out = head(PRUNE, 16 + 8 * nodes.len()).u32(count).u32(0).u64(0);
+        Self(nodes.iter().fold(out, |out, node| out.u64(node.0)))
+    }
+
     fn about_name(parent: NodeId, name: &[u8], flags: u32) -> Option<Self> {
         if name.is_empty() || name.len() > MAX_NAME {
             return None;
@@ -72,6 +84,12 @@ mod tests {
         let whole = |n: &Notification| u32::from_ne_bytes(*n.bytes().first_chunk().unwrap());
         let node = Notification::node(NodeId(3));
         assert_eq!((node.bytes().len(), whole(&node)), (40, 40));
+        let unwanted = Notification::unwanted(&[NodeId(3), NodeId(4)]);
+        assert_eq!((unwanted.bytes().len(), whole(&unwanted)), (48, 48));
+        assert_eq!(unwanted.bytes()[16..20], 2_u32.to_ne_bytes());
+        assert_eq!(unwanted.bytes()[40..], 4_u64.to_ne_bytes());
+        let many = Notification::unwanted(&[NodeId(3); MAX_NODES + 1]);
+        assert_eq!((many.bytes().len(), whole(&many)), (288, 288));
         let entry = Notification::entry(NodeId(3), &[b'a'; MAX_NAME]).unwrap();
         assert_eq!((entry.bytes().len(), whole(&entry)), (288, 288));
         assert_eq!(entry.bytes().last(), Some(&0));

@@ -214,7 +214,7 @@ impl<S: Store> VaultFs<S> {
         mut io: RwLockWriteGuard<'n, FileIo<S>>,
     ) -> Result<RwLockWriteGuard<'n, FileIo<S>>> {
         if io.header.is_none() && io.cipher_len > 0 {
-            io.header = Some(self.read_header(node, &io)?);
+            io.header = Some(Box::new(self.read_header(node, &io)?));
         }
         Ok(io)
     }

@@ -372,7 +372,7 @@ impl<S: Store> VaultFs<S> {
     /// Gives a file without content its header, in memory.
     pub(crate) fn ensure_header(&self, io: &mut FileIo<S>) {
         if io.header.is_none() {
-            io.header = Some(with_rng(|rng| self.cryptor.create_header(rng)));
+            io.header = Some(Box::new(with_rng(|rng| self.cryptor.create_header(rng))));
             io.header_pending = true;
         }
     }

@@ -71,6 +71,10 @@ pub(crate) struct Options {
     /// Threads that read /dev/fuse (default: one per CPU, at least four).
     #[arg(long, env = "OXCRYPT_FUSE_READERS", value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Files and directories that the kernel may remember at most, beyond those in use; each takes
+    /// about half a KiB of memory here. Before Linux 6.18 only a lack of memory makes it forget any.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_nodes: Option<usize>,
     /// Hand every write to the vault at once instead of letting the kernel collect them.
     #[arg(long)]
     pub(crate) no_writeback: bool,
@@ -314,6 +318,7 @@ impl Options {
             ("idle", self.idle.map(time)),
             ("dir-cache", self.dir_cache.map(time)),
             ("threads", self.threads.map(|v| v.to_string())),
+            ("max-nodes", self.max_nodes.map(|v| v.to_string())),
             ("trace-rate", self.trace_rate.map(|v| v.to_string())),
             ("durability", self.durability.map(|v| v.word().to_owned())),
             (
@@ -342,15 +347,17 @@ impl Options {
 
     /// For the file system.
     pub(crate) fn vfs(&self) -> VfsOptions {
+        let usual = VfsOptions::default();
         let options = VfsOptions {
             read_only: self.ro,
+            max_nodes: self.max_nodes.unwrap_or(usual.max_nodes),
             durability: match self.durability {
                 Some(Level::Strict) => Durability::Strict,
                 Some(Level::Normal) | None => Durability::Normal,
                 Some(Level::None) => Durability::None,
             },
             own_by_caller: self.allow_other && rustix::process::geteuid().is_root(),
-            ..VfsOptions::default()
+            ..usual
         };
         #[cfg(feature = "ablation")]
         let options = super::ablation::vfs(options);
