@@ -13,6 +13,10 @@ use crate::node::{Body, Node};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
+/// Entries looked at when one is added. Many new files at once cannot be closed before their headers
+/// are written, and must not be looked at all over again for each of them.
+const STEPS: usize = 8;
+
 /// The clock over all nodes with an open descriptor of one kind.
 pub(crate) struct HandleClock<S: Store> {
     ring: Mutex<VecDeque<Weak<Node<S>>>>,
@@ -34,13 +38,25 @@ impl<S: Store> HandleClock<S> {
     pub(crate) fn opened(&self, node: &Arc<Node<S>>) {
         let mut ring = self.ring.lock();
         ring.push_back(Arc::downgrade(node));
-        let mut steps = 2 * ring.len();
-        while ring.len() > self.capacity && steps > 0 {
-            steps -= 1;
+        self.turn(&mut ring, STEPS, Some(node));
+    }
+
+    /// Closes what is beyond the capacity and could not be closed when others were opened.
+    pub(crate) fn trim(&self) {
+        let mut ring = self.ring.lock();
+        let twice_round = 2 * ring.len();
+        self.turn(&mut ring, twice_round, None);
+    }
+
+    fn turn(&self, ring: &mut VecDeque<Weak<Node<S>>>, steps: usize, spare: Option<&Arc<Node<S>>>) {
+        for _ in 0..steps {
+            if ring.len() <= self.capacity {
+                break;
+            }
             let Some(weak) = ring.pop_front() else { break };
             let Some(old) = weak.upgrade() else { continue };
-            if Arc::ptr_eq(&old, node) || used(&old).swap(false, Ordering::Relaxed) || !close(&old)
-            {
+            let is_spared = spare.is_some_and(|node| Arc::ptr_eq(&old, node));
+            if is_spared || used(&old).swap(false, Ordering::Relaxed) || !close(&old) {
                 ring.push_back(weak);
             }
         }

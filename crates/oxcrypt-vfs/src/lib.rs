@@ -23,6 +23,8 @@ mod resolve;
 mod scratch;
 mod surplus;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod types;
 mod vault_fs;
 mod watch;

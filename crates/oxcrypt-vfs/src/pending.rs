@@ -109,5 +109,6 @@ impl<S: Store> VaultFs<S> {
                 io.failed = Some(e.kind);
             }
         }
+        self.open_files.trim();
     }
 }

@@ -134,40 +134,27 @@ fn is_idle<S: Store>(node: &Node<S>) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::sync::Arc;
     use std::thread;
 
-    use oxcrypt_core::{CipherCombo, Cryptor, DirId, MasterKey};
     use oxcrypt_store::MemStore;
 
     use super::*;
-    use crate::vault_fs::hash_path;
-    use crate::{Caller, LogEvents, VfsOptions};
+    use crate::VfsOptions;
+    use crate::testing::{ROOT, fresh};
 
     fn bounded(max_nodes: usize) -> VaultFs<MemStore> {
-        let store = Arc::new(MemStore::new());
-        let key = MasterKey::from_raw(&[7; MasterKey::LEN]);
-        let cryptor = Arc::new(Cryptor::new(&key, CipherCombo::SivGcm, 220));
-        let root = hash_path(&cryptor.dir_hash(&DirId::ROOT));
-        for path in [&b"d"[..], &[b"d/", &root[..2]].concat()] {
-            store.create_dir(&store.root(), path, 0o755).unwrap();
-        }
-        let data = store.open_dir(&store.root(), b"d").unwrap();
-        store.create_dir(&data, &root, 0o755).unwrap();
-        let options = VfsOptions {
+        fresh(VfsOptions {
             max_nodes,
             max_open_files: 8,
             ..VfsOptions::default()
-        };
-        VaultFs::new(store, cryptor, options, Box::new(LogEvents)).unwrap()
+        })
     }
 
     fn make(fs: &VaultFs<MemStore>, from: usize, to: usize) -> Vec<NodeId> {
-        let caller = Caller { uid: 0, gid: 0 };
         (from..to)
             .map(|n| {
                 let name = format!("{n}");
-                let made = fs.create(caller, NodeId::ROOT, name.as_bytes(), 0o644);
+                let made = fs.create(ROOT, NodeId::ROOT, name.as_bytes(), 0o644);
                 // Headers are not waited for here.
                 fs.flush_headers();
                 made.unwrap().node

@@ -105,6 +105,9 @@ pub struct SetAttr {
     pub atime: Option<TimeChange>,
     /// New modification time.
     pub mtime: Option<TimeChange>,
+    /// When the frontend made the change, if it keeps times itself. Nobody can set this time; it
+    /// tells a change that is known already.
+    pub noted_ctime: Option<Timestamp>,
 }
 
 /// How `rename` treats a taken target.

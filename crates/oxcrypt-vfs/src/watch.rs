@@ -140,7 +140,7 @@ pub(crate) struct OwnChanges {
 const SPAN_GAP_NANOS: u64 = 100_000_000;
 
 /// The kernel stamps changes with a clock that may lag by a tick.
-const TICK_NANOS: u64 = 12_000_000;
+pub(crate) const TICK_NANOS: u64 = 12_000_000;
 
 impl OwnChanges {
     /// Notes that a change is being made until the guard goes.

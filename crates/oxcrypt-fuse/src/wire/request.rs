@@ -390,26 +390,27 @@ fn set_attr(mut args: Fields<'_>) -> Result<SetAttr, Malformed> {
     const MTIME: u32 = 1 << 5;
     const ATIME_NOW: u32 = 1 << 7;
     const MTIME_NOW: u32 = 1 << 8;
+    const CTIME: u32 = 1 << 10;
     let valid = args.u32()?;
     args.skip(12)?;
     let size = args.u64()?;
     args.skip(8)?;
-    let (atime, mtime) = (args.u64()?, args.u64()?);
-    args.skip(8)?;
-    let (atime_nanos, mtime_nanos) = (args.u32()?, args.u32()?);
-    args.skip(4)?;
+    let (atime, mtime, ctime) = (args.u64()?, args.u64()?, args.u64()?);
+    let (atime_nanos, mtime_nanos, ctime_nanos) = (args.u32()?, args.u32()?, args.u32()?);
     let mode = args.u32()?;
     args.skip(4)?;
     let (uid, gid) = (args.u32()?, args.u32()?);
+    let stamp = |secs: u64, nanos: u32| Timestamp {
+        secs: secs.cast_signed(),
+        nanos: nanos.min(999_999_999),
+    };
     let time = |at: u32, now: u32, secs: u64, nanos: u32| {
         if valid & at == 0 {
             None
         } else if valid & now != 0 {
             Some(TimeChange::Now)
         } else {
-            let secs = secs.cast_signed();
-            let nanos = nanos.min(999_999_999);
-            Some(TimeChange::At(Timestamp { secs, nanos }))
+            Some(TimeChange::At(stamp(secs, nanos)))
         }
     };
     Ok(SetAttr {
@@ -419,6 +420,7 @@ fn set_attr(mut args: Fields<'_>) -> Result<SetAttr, Malformed> {
         size: (valid & SIZE != 0).then_some(size),
         atime: time(ATIME, ATIME_NOW, atime, atime_nanos),
         mtime: time(MTIME, MTIME_NOW, mtime, mtime_nanos),
+        noted_ctime: (valid & CTIME != 0).then(|| stamp(ctime, ctime_nanos)),
     })
 }
 
@@ -566,10 +568,12 @@ mod tests {
     fn attributes_change_where_they_are_valid() {
         let [low, high] = low_high((-5_i64).cast_unsigned());
         let mut fields = vec![0; 22];
-        fields[0] = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8;
+        fields[0] = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 10;
         fields[4] = 77;
         (fields[8], fields[9]) = (low, high);
+        fields[12] = 8;
         fields[14] = 3_000_000_000;
+        fields[16] = 9;
         let Ok(Request::SetAttr(change)) =
             Request::decode(&header(op::SETATTR), &words(&fields), &[])
         else {
@@ -585,6 +589,7 @@ mod tests {
                 size: Some(77),
                 atime: Some(TimeChange::At(at)),
                 mtime: Some(TimeChange::Now),
+                noted_ctime: Some(Timestamp { secs: 8, nanos: 9 }),
                 ..SetAttr::default()
             }
         );

@@ -120,35 +120,21 @@ impl<S: Store> VaultFs<S> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::sync::Arc;
-
-    use oxcrypt_core::{CipherCombo, Cryptor, MasterKey};
-    use oxcrypt_store::MemStore;
-
     use super::*;
-    use crate::{Caller, LogEvents, NodeId, VfsOptions};
+    use crate::testing::{ROOT, fresh};
+    use crate::{NodeId, VfsOptions};
 
     #[test]
     fn every_wrapper_is_looked_at_and_none_twice() {
-        let store = Arc::new(MemStore::new());
-        let key = MasterKey::from_raw(&[7; MasterKey::LEN]);
-        let cryptor = Arc::new(Cryptor::new(&key, CipherCombo::SivGcm, 220));
-        let root = hash_path(&cryptor.dir_hash(&DirId::ROOT));
-        for path in [&b"d"[..], &[b"d/", &root[..2]].concat()] {
-            store.create_dir(&store.root(), path, 0o755).unwrap();
-        }
-        let data = store.open_dir(&store.root(), b"d").unwrap();
-        store.create_dir(&data, &root, 0o755).unwrap();
-        let fs = VaultFs::new(store, cryptor, VfsOptions::default(), Box::new(LogEvents)).unwrap();
-        let caller = Caller { uid: 0, gid: 0 };
+        let fs = fresh(VfsOptions::default());
         for n in 0..30 {
             let name = format!("{n}{}", "x".repeat(if n % 3 == 0 { 200 } else { 1 }));
             let name = name.as_bytes();
             match n % 2 {
-                0 => fs.mkdir(caller, NodeId::ROOT, name, 0o755).unwrap(),
-                _ => fs.symlink(caller, NodeId::ROOT, name, b"to").unwrap(),
+                0 => fs.mkdir(ROOT, NodeId::ROOT, name, 0o755).unwrap(),
+                _ => fs.symlink(ROOT, NodeId::ROOT, name, b"to").unwrap(),
             };
-            fs.create(caller, NodeId::ROOT, &[name, b"f"].concat(), 0o644)
+            fs.create(ROOT, NodeId::ROOT, &[name, b"f"].concat(), 0o644)
                 .unwrap();
         }
         let content = fs.content_dir(&fs.node(NodeId::ROOT).unwrap()).unwrap();
