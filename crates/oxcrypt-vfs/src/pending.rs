@@ -18,27 +18,33 @@ struct State<S: Store> {
     stopping: bool,
 }
 
+/// Each of them keeps a descriptor: with so many times as many as may be kept open otherwise, their
+/// headers are written without waiting for data.
+const MANY: usize = 4;
+
 /// The set of such files.
 pub(crate) struct PendingHeaders<S: Store> {
     state: Mutex<State<S>>,
     changed: Condvar,
+    many: usize,
 }
 
 impl<S: Store> PendingHeaders<S> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(max_open_files: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 nodes: Vec::new(),
                 stopping: false,
             }),
             changed: Condvar::new(),
+            many: (MANY * max_open_files).max(1),
         }
     }
 
     pub(crate) fn add(&self, node: &Arc<Node<S>>) {
         let mut state = self.state.lock();
         state.nodes.push(Arc::downgrade(node));
-        if state.nodes.len() == 1 {
+        if state.nodes.len() == 1 || state.nodes.len() == self.many {
             self.changed.notify_one();
         }
     }
@@ -66,8 +72,8 @@ impl<S: Store> VaultFs<S> {
             while state.nodes.is_empty() && !state.stopping {
                 self.pending.changed.wait(&mut state);
             }
-            if !state.stopping {
-                // Let the first data arrive; a stop ends the wait early.
+            if !state.stopping && state.nodes.len() < self.pending.many {
+                // Let the first data arrive; a stop ends the wait early, and so does a burst.
                 let _ = self.pending.changed.wait_for(&mut state, self.delay());
             }
             let stopping = state.stopping;

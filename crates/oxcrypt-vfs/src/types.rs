@@ -224,3 +224,16 @@ impl Default for VfsOptions {
         }
     }
 }
+
+impl VfsOptions {
+    /// The same, with no more kept open than suits a process that may have so many files open: new
+    /// ones, and those that lost their last name while in use, need descriptors beyond these.
+    #[must_use]
+    pub fn within(self, descriptors: usize) -> Self {
+        Self {
+            max_open_files: self.max_open_files.min(descriptors / 16),
+            max_open_dirs: self.max_open_dirs.min(descriptors / 16),
+            ..self
+        }
+    }
+}

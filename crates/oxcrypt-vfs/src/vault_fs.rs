@@ -83,7 +83,7 @@ impl<S: Store> VaultFs<S> {
             departed: Mutex::new(None),
             open_files: HandleClock::new(options.max_open_files),
             open_dirs: HandleClock::new(options.max_open_dirs),
-            pending: PendingHeaders::new(),
+            pending: PendingHeaders::new(options.max_open_files),
             data_dir,
             events,
             watched: Watched::new(),

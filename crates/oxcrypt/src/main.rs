@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod ctx;
 mod demo;
+mod descriptors;
 mod exit;
 mod failure;
 mod hardening;

@@ -14,6 +14,7 @@ use oxcrypt_vfs::{
 
 use crate::config;
 use crate::ctx::Ctx;
+use crate::descriptors;
 use crate::exit::Exit;
 use crate::failure::{At, Failure, Host, Result};
 use crate::secret::{Secret, Source};
@@ -114,6 +115,7 @@ pub(crate) fn file_system(
 ) -> Result<Arc<Fs>> {
     let writes = !options.read_only && options.durability != Durability::None;
     let Unlocked { store, cryptor, .. } = unlocked;
+    let options = options.within(descriptors::allow_many());
     if !writes {
         finish_interrupted(ctx, target, &store, &cryptor)?;
     }
@@ -169,7 +171,7 @@ pub(crate) fn throw_away(
     unlocked: Unlocked<LocalStore>,
     events: Box<dyn EventSink>,
 ) -> Result<Arc<Fs>> {
-    let options = VfsOptions::default();
+    let options = VfsOptions::default().within(descriptors::allow_many());
     let fs = VaultFs::new(unlocked.store, unlocked.cryptor, options, events)
         .at("the vault's root directory")?;
     Ok(Arc::new(fs))

@@ -13,6 +13,7 @@ use rustix::mount::UnmountFlags;
 use super::args::Options;
 use super::{claim, lock, run, runtime};
 use crate::ctx::Ctx;
+use crate::descriptors;
 use crate::failure::{Failure, Host, Result};
 use crate::open::{self, Mode, VaultArgs};
 use crate::target::Target;
@@ -101,7 +102,11 @@ fn child(ctx: &Ctx, args: &Args, point: &Point) -> u8 {
         .args(arguments)
         .current_dir(&point.0)
         .env("OXCRYPT_MOUNTPOINT", &point.0)
-        .status();
+        .spawn()
+        .and_then(|mut child| {
+            descriptors::usual_for(&child);
+            child.wait()
+        });
     match status {
         // As the shell tells a death by a signal.
         Ok(status) => status

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::live::Live;
+use crate::descriptors;
 
 /// A hook before locking may take this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +33,7 @@ pub(super) fn on_unlock(live: &Live, line: &str) {
     match command.spawn() {
         // Waited for, so that it does not stay as a zombie.
         Ok(mut child) => {
+            descriptors::usual_for(&child);
             let _ = std::thread::spawn(move || child.wait());
         }
         Err(e) => failed(live, "on_unlock", &e.to_string()),
@@ -52,6 +54,7 @@ pub(super) fn before_lock(live: &Live, line: &str) {
         Ok(child) => child,
         Err(e) => return failed(live, "before_lock", &e.to_string()),
     };
+    descriptors::usual_for(&child);
     let start = Instant::now();
     loop {
         match child.try_wait() {
