@@ -32,7 +32,7 @@ for limit in soft both; do
     burst "$limit"
     judge_vault
     if [ "$limit" = soft ]; then
-        seen=$("$OXCRYPT" exec --password-file "$work/password" "$vault" -- sh -c 'ulimit -Sn') ||
+        seen=$("$OXCRYPT" exec --password-file "$work/password" "$vault" -- sh -c 'sleep 0.5; ulimit -Sn') ||
             fail "exec ended with status $?"
         [ "$seen" = 1024 ] || fail "a program may open $seen files"
     fi

@@ -113,12 +113,16 @@ async fn run(args: &Args) -> ExitCode {
         return quit(&bus, args.keep).await;
     }
     // A name may for a moment belong to one that has been killed.
+    let mut tries = 0;
     loop {
         match owner(&bus).await {
             Ok(None) => break,
             Ok(Some(other)) => match greet(&bus, &other, args.hidden).await {
                 Ok(()) => return ExitCode::SUCCESS,
-                Err(e) if is_gone(&e) => {}
+                Err(e) if is_gone(&e) && tries < 10 => {
+                    tries += 1;
+                    tokio::time::sleep(LAST_ANSWER).await;
+                }
                 Err(e) => return failed(&e),
             },
             Err(e) => return failed(&e),

@@ -1,4 +1,4 @@
-//! Room that is about to become free.
+//! Room that is about to become free, and descriptors.
 //!
 //! The kernel tells a moment after a file lost its last name that nobody has it open. Until then its
 //! blocks are taken, and a program that removes a file to make room for another one would be refused.
@@ -18,11 +18,17 @@ const PAUSE: Duration = Duration::from_millis(5);
 const FREED: Duration = Duration::from_secs(1);
 
 impl<S: Store> VaultFs<S> {
-    /// Runs `act`, again if there was no room and files without a name are still there.
+    /// Runs `act`, again if there was no room and files without a name are still there, or no
+    /// descriptor. The caller holds no lock.
     pub(crate) fn with_room<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
         for _ in 0..TRIES {
             match act() {
                 Err(e) if e.kind == ErrorKind::NoSpace && self.someone_departs() => {
+                    crate::sync::thread::sleep(PAUSE);
+                }
+                // A burst of new files keeps descriptors until their headers are written.
+                Err(e) if e.kind == ErrorKind::TooManyOpenFiles => {
+                    self.flush_headers();
                     crate::sync::thread::sleep(PAUSE);
                 }
                 other => return other,

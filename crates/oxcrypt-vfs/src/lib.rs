@@ -12,6 +12,7 @@ mod departing;
 mod error;
 mod event;
 mod file;
+mod forgotten;
 mod handles;
 mod journal;
 mod node;

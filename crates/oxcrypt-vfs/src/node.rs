@@ -261,7 +261,11 @@ impl<S: Store> Node<S> {
     /// Records `name` in `parent` as the way to this node; a file keeps the ways it had before.
     pub(crate) fn set_place(&self, parent: &Arc<Node<S>>, name: &[u8]) {
         let mut place = self.place.lock();
-        if place.as_ref().is_some_and(|p| p.is(parent.id, name)) {
+        if let Some(known) = place.as_mut().filter(|p| p.is(parent.id, name)) {
+            // The parent may have been forgotten meanwhile, and have come back as another node.
+            if !Arc::ptr_eq(&known.parent, parent) {
+                known.parent = Arc::clone(parent);
+            }
             return;
         }
         let new = Place {

@@ -18,8 +18,8 @@ struct State<S: Store> {
     stopping: bool,
 }
 
-/// Each of them keeps a descriptor: with so many times as many as may be kept open otherwise, their
-/// headers are written without waiting for data.
+/// Each of them keeps a descriptor: with so many times as many as may be kept open otherwise, those
+/// that have no header yet get it without waiting for data.
 const MANY: usize = 4;
 
 /// The set of such files.

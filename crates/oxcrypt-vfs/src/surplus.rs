@@ -4,6 +4,8 @@
 //! spare that is for ever. When it holds too many it is asked to let go of a part; those in use it
 //! keeps, and what it let go of it looks up again when it is needed.
 
+use std::time::Duration;
+
 use oxcrypt_store::Store;
 
 use crate::node::{Body, Node, NodeTable};
@@ -15,6 +17,8 @@ use crate::vault_fs::VaultFs;
 /// The frontend is asked for one part in so many of the number to be kept, and as many more as there
 /// are too many.
 const SHARE: usize = 16;
+/// As long as there are too many because they are in use, the frontend is asked this often.
+const AGAIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Surplus {
     limit: usize,
@@ -40,10 +44,11 @@ impl State {
     /// From how many nodes on it helps to ask again: not at each new one while the frontend keeps
     /// most of what it is asked for.
     fn worth_asking(&self, nodes: usize) -> usize {
-        if nodes + self.wanted / 2 <= self.nodes {
+        let most = self.wanted.div_ceil(2);
+        if nodes + most <= self.nodes {
             return 0;
         }
-        nodes + self.wanted / 2
+        nodes + most
     }
 }
 
@@ -86,7 +91,12 @@ impl Surplus {
         let mut state = self.state.lock();
         self.watch(&mut state, nodes());
         while !state.exceeded && !state.stopping {
-            self.changed.wait(&mut state);
+            if self.threshold.load(Ordering::Relaxed) <= self.limit {
+                self.changed.wait(&mut state);
+            } else if self.changed.wait_for(&mut state, AGAIN).timed_out() {
+                // Those that were in use may not be any more.
+                state.exceeded = true;
+            }
         }
         if state.stopping {
             return None;
@@ -108,15 +118,15 @@ impl<S: Store> VaultFs<S> {
         let wanted = surplus.wait(|| self.nodes.len())?;
         let mut idle = Vec::new();
         for _ in 0..NodeTable::<S>::PARTS {
+            if idle.len() >= wanted {
+                break;
+            }
             let part = surplus.part.fetch_add(1, Ordering::Relaxed);
             self.nodes.visit_part(part, |node| {
                 if is_idle(node) {
                     idle.push(node.id);
                 }
             });
-            if idle.len() >= wanted {
-                break;
-            }
         }
         Some(idle)
     }

@@ -9,6 +9,7 @@ use oxcrypt_store::{Identity, Stat, Store, StoreErrorKind};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind, EventSink};
+use crate::forgotten::Forgotten;
 use crate::handles::HandleClock;
 use crate::journal::{self, Claimed, Journal, JournalOptions, Replayed};
 use crate::node::{Body, DirState, Node, NodeTable, Place};
@@ -28,8 +29,9 @@ use crate::watch::Watched;
 /// 3. `FileState::io` of one file, never of two at once.
 /// 4. `dir_places`; only places are locked while it is held.
 /// 5. Leaves, never held while another lock is taken: `Node::place` (and the further places inside
-///    it), `DirState::handle`, `DirState::aliases`, the node table's shards, the handle clocks, the
-///    pending set. The clocks only *try* the locks of what they close.
+///    it), `DirState::handle`, `DirState::aliases`, the node table's shards (one of identities, then
+///    one of numbers or what is known of a surplus), the handle clocks, the pending set. The clocks and
+///    the search for idle nodes only *try* the locks of what they look at.
 pub struct VaultFs<S: Store> {
     pub(crate) store: Arc<S>,
     pub(crate) cryptor: Arc<Cryptor>,
@@ -50,6 +52,7 @@ pub struct VaultFs<S: Store> {
     pub(crate) events: Box<dyn EventSink>,
     pub(crate) watched: Watched<S>,
     pub(crate) own_names: OwnNames,
+    pub(crate) forgotten: Forgotten,
     pub(crate) journal: Option<Journal<S>>,
     /// Keeps the journal's directory ours.
     pub(crate) claimed: Option<Claimed>,
@@ -88,6 +91,7 @@ impl<S: Store> VaultFs<S> {
             events,
             watched: Watched::new(),
             own_names: OwnNames::default(),
+            forgotten: Forgotten::default(),
             journal: None,
             claimed: None,
             temp_names: AtomicU64::new(0),
@@ -235,25 +239,27 @@ impl<S: Store> VaultFs<S> {
         found: &Found<S>,
     ) -> Result<(Arc<Node<S>>, Entry)> {
         self.refuse_second_way(parent, name, found)?;
-        let node = self
-            .nodes
-            .intern(found.stat.id, found.kind(), || match &found.content {
+        let mut is_new = false;
+        let node = self.nodes.intern(found.stat.id, found.kind(), || {
+            is_new = true;
+            match &found.content {
                 Content::File => Body::File(Box::default()),
                 Content::Symlink => Body::Symlink,
                 Content::Dir {
                     dir_id,
                     hash,
                     handle,
-                } => Body::Dir(Box::new(new_dir_state(
-                    &self.cryptor,
-                    dir_id,
-                    *hash,
-                    handle.clone(),
-                ))),
-            });
+                } => {
+                    let dir = new_dir_state(&self.cryptor, dir_id, *hash, handle.clone());
+                    let fresh = self.forgotten.take(&found.stat.id);
+                    dir.fresh.store(fresh, Ordering::Release);
+                    Body::Dir(Box::new(dir))
+                }
+            }
+        });
         self.place(&node, parent, name)
             .inspect_err(|_| self.forget(node.id, 1))?;
-        if found.kind() == NodeKind::Directory {
+        if is_new && found.kind() == NodeKind::Directory {
             self.open_dirs.opened(&node);
         }
         if let Content::Dir { handle, .. } = &found.content {

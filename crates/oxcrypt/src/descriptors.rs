@@ -1,8 +1,8 @@
 //! How many files this process may have open.
 //!
 //! A mount keeps ciphertext files open to be fast, and a burst of new files needs one for each of them
-//! for a moment. Shells allow 1,024, and far more to whoever asks. Programs started from here get the
-//! usual number back: old ones rely on it.
+//! for a moment. Shells allow 1,024, and far more to whoever asks. Hooks and what `exec` runs get the
+//! usual number back: old programs rely on it.
 
 use std::process::Child;
 use std::sync::OnceLock;
@@ -25,7 +25,8 @@ pub(crate) fn allow_many() -> usize {
     allowed.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }
 
-/// Gives a program that was started here the number that this one began with.
+/// Gives a program that was started here the number that this one began with, a moment after it began.
+/// One that gained privileges keeps the other, which harms nothing.
 pub(crate) fn usual_for(child: &Child) {
     if let Some(usual) = USUAL.get() {
         let _ = prlimit(Some(Pid::from_child(child)), Resource::Nofile, *usual);

@@ -11,7 +11,7 @@ use crate::resolve::{Found, parse_lookup};
 use crate::sync::atomic::Ordering;
 use crate::types::{Attr, NodeId, SetAttr, TimeChange};
 use crate::vault_fs::VaultFs;
-use crate::watch::TICK_NANOS;
+use crate::watch::{TICK_NANOS, nanos};
 
 impl<S: Store> VaultFs<S> {
     /// The attributes of a node.
@@ -106,12 +106,10 @@ impl<S: Store> VaultFs<S> {
         if *change != only_times || node.file().is_ok_and(is_journaled) {
             return Ok(None);
         }
-        let attr = self.attr_of(node)?;
-        let nanos =
-            |t: crate::types::Timestamp| i128::from(t.secs) * 1_000_000_000 + i128::from(t.nanos);
-        let is_known =
-            attr.mtime == mtime && nanos(attr.ctime) + i128::from(TICK_NANOS) >= nanos(ctime);
-        Ok(is_known.then_some(attr))
+        let stat = self.stat_node(node)?;
+        let is_known = store_time(mtime) == stat.mtime
+            && nanos(stat.ctime) + TICK_NANOS >= nanos(store_time(ctime));
+        Ok(is_known.then(|| self.attr_from(node, &stat)))
     }
 
     fn change_access(&self, node: &Arc<Node<S>>, change: &SetAttr) -> Result<()> {
@@ -174,10 +172,14 @@ impl<S: Store> VaultFs<S> {
 fn time_set(change: TimeChange) -> TimeSet {
     match change {
         TimeChange::Now => TimeSet::Now,
-        TimeChange::At(t) => TimeSet::At(Timestamp {
-            secs: t.secs,
-            nanos: t.nanos,
-        }),
+        TimeChange::At(t) => TimeSet::At(store_time(t)),
+    }
+}
+
+fn store_time(t: crate::types::Timestamp) -> Timestamp {
+    Timestamp {
+        secs: t.secs,
+        nanos: t.nanos,
     }
 }
 

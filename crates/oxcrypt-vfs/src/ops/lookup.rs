@@ -1,10 +1,13 @@
 //! Finding nodes and letting go of them.
 
+use std::sync::Arc;
+
 use oxcrypt_store::Store;
 
 use crate::error::Result;
-use crate::node::Body;
+use crate::node::{Body, Node};
 use crate::resolve::parse_lookup;
+use crate::sync::atomic::Ordering;
 use crate::types::{Entry, NodeId};
 use crate::vault_fs::VaultFs;
 
@@ -28,20 +31,13 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// `.` and `..` are asked for only by servers that re-export a mount.
-    fn lookup_dots(
-        &self,
-        node: &std::sync::Arc<crate::node::Node<S>>,
-        name: &[u8],
-    ) -> Result<Entry> {
+    fn lookup_dots(&self, node: &Arc<Node<S>>, name: &[u8]) -> Result<Entry> {
         let up = if name == b".." {
-            node.place
-                .lock()
-                .as_ref()
-                .map(|p| std::sync::Arc::clone(&p.parent))
+            node.place.lock().as_ref().map(|p| Arc::clone(&p.parent))
         } else {
             None
         };
-        let target = up.unwrap_or_else(|| std::sync::Arc::clone(node));
+        let target = up.unwrap_or_else(|| Arc::clone(node));
         let content = self.content_dir(&target)?;
         let stat = self.store.stat_dir(&content)?;
         if target.id != NodeId::ROOT {
@@ -56,9 +52,15 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// Gives back `count` lookups. A frontend keeps a directory as long as it holds anything below
-    /// it, as the kernel does. With the last one the node is gone: its descriptor closes, and
+    /// it by that name. With the last one the node is gone: its descriptor closes, and
     /// the content of a file without a name with it.
     pub fn forget(&self, id: NodeId, count: u64) {
+        // Who looks it up again in a moment gets another node, and must find everything in place.
+        if let Some(node) = self.nodes.get(id)
+            && node.lookups() <= count
+        {
+            self.leave_in_order(&node);
+        }
         let Some(node) = self.nodes.forget(id, count) else {
             self.let_go_of_removed(id);
             return;
@@ -68,13 +70,26 @@ impl<S: Store> VaultFs<S> {
         if let Body::Dir(dir) = &node.body {
             self.unwatch_dir(dir);
         }
-        if let Body::File(file) = &node.body {
-            let mut io = file.io.write();
-            if !node.is_nameless()
-                && let Err(e) = self.write_pending_header(&node, &mut io)
-            {
-                tracing::error!(error = %e, "cannot write the header of a new file");
+        self.leave_in_order(&node);
+    }
+
+    /// Keeps or writes what only the node knows.
+    fn leave_in_order(&self, node: &Arc<Node<S>>) {
+        match &node.body {
+            Body::Dir(dir) => {
+                if dir.fresh.load(Ordering::Acquire) && !node.is_nameless() {
+                    self.forgotten.note(node.identity);
+                }
             }
+            Body::File(file) => {
+                let mut io = file.io.write();
+                if !node.is_nameless()
+                    && let Err(e) = self.write_pending_header(node, &mut io)
+                {
+                    tracing::error!(error = %e, "cannot write the header of a new file");
+                }
+            }
+            Body::Symlink => {}
         }
     }
 }

@@ -426,3 +426,39 @@ fn a_synced_file_is_found_however_deep_it_lies() {
         assert_eq!(&content[..7], b"content");
     }
 }
+
+/// A frontend may forget a directory before anything in it was synced, and look it up again.
+#[test]
+fn a_synced_file_is_found_in_a_new_directory_that_was_forgotten() {
+    let moved: fn(&VaultFs<Disk>, NodeId) = |fs, dir| {
+        fs.rename(ROOT, b"old", dir, b"f", RenameFlags::Replace)
+            .unwrap();
+    };
+    let synced: fn(&VaultFs<Disk>, NodeId) = |fs, dir| {
+        let file = fs.lookup(dir, b"f").unwrap().node;
+        fs.fsync(file, false).unwrap();
+    };
+    for (what, act) in [("moved", moved), ("synced", synced)] {
+        let machine = Machine::new(CipherCombo::SivGcm);
+        let (fs, _, _) = machine.boot();
+        fs.create(CALLER, ROOT, b"old", 0o600).unwrap();
+        fs.stop();
+        machine.vault.sync_everything().unwrap();
+        let (fs, _, _) = machine.boot();
+        let dir = fs.mkdir(CALLER, ROOT, b"new", 0o700).unwrap().node;
+        if what == "synced" {
+            let file = fs.create(CALLER, dir, b"f", 0o600).unwrap().node;
+            fs.forget(file, 1);
+        }
+        // The names are durable, as they are after a while; what is in new files is not.
+        fs.forget(dir, 1);
+        let dir = fs.lookup(ROOT, b"new").unwrap().node;
+        act(&fs, dir);
+        drop(fs);
+        let machine = machine.after_a_cut_of_data();
+        let (fs, _, _) = machine.boot();
+        let dir = fs.lookup(ROOT, b"new");
+        let dir = dir.unwrap_or_else(|e| panic!("{what}: {e}")).node;
+        fs.lookup(dir, b"f").unwrap();
+    }
+}
