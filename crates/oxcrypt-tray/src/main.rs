@@ -43,6 +43,8 @@ const UNAVAILABLE: u8 = 69;
 
 /// Storage that does not answer must not keep those waiting who started it by a call.
 const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+/// One that serves answers sooner.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// An answer on its way has left by then.
 const LAST_ANSWER: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -178,8 +180,10 @@ async fn greet(bus: &Connection, other: &str, hidden: bool) -> zbus::Result<()> 
     } else {
         (service::NAME, "Show")
     };
-    bus.call_method(Some(other), service::PATH, Some(interface), method, &())
-        .await?;
+    let call = bus.call_method(Some(other), service::PATH, Some(interface), method, &());
+    tokio::time::timeout(PATIENCE, call)
+        .await
+        .map_err(|_| zbus::Error::Failure("the one that runs does not answer".to_owned()))??;
     log("it is running already");
     Ok(())
 }

@@ -132,7 +132,8 @@ impl<S: Store> VaultFs<S> {
     }
 }
 
-/// What is open was used lately. What the frontend needs beyond that it knows itself.
+/// What is open was used lately. What the frontend needs beyond that it knows itself; a directory it
+/// may forget with the last node below it.
 fn is_idle<S: Store>(node: &Node<S>) -> bool {
     match &node.body {
         Body::File(file) => file.io.try_write().is_some_and(|io| io.backing.is_none()),

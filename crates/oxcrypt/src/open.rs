@@ -62,7 +62,15 @@ pub(crate) fn open(ctx: &Ctx, args: &VaultArgs, mode: Mode) -> Result<Vault> {
         read_only: mode == Mode::Read,
         ..VfsOptions::default()
     };
-    let fs = file_system(ctx, &target, unlocked, options, Box::new(LogEvents))?;
+    let journal = JournalOptions::default();
+    let fs = file_system(
+        ctx,
+        &target,
+        unlocked,
+        options,
+        journal,
+        Box::new(LogEvents),
+    )?;
     Ok(Vault { target, fs })
 }
 
@@ -111,6 +119,7 @@ pub(crate) fn file_system(
     target: &Target,
     unlocked: Unlocked<LocalStore>,
     options: VfsOptions,
+    journal: JournalOptions,
     events: Box<dyn EventSink>,
 ) -> Result<Arc<Fs>> {
     let writes = !options.read_only && options.durability != Durability::None;
@@ -129,7 +138,7 @@ pub(crate) fn file_system(
     })?;
     let claimed = claim(&state, &target.path, writes).host(&state)?;
     let (fs, replayed) = fs
-        .journaled(claimed, JournalOptions::default())
+        .journaled(claimed, journal)
         .at("the journal of interrupted writes")?;
     tell_replayed(ctx, &replayed);
     Ok(Arc::new(fs))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oxcrypt_fuse::{Access, MountOptions, Transport};
-use oxcrypt_vfs::{Durability, VfsOptions};
+use oxcrypt_vfs::{Durability, JournalOptions, VfsOptions};
 
 use crate::failure::{Failure, Result};
 use crate::open::VaultArgs;
@@ -83,6 +83,13 @@ pub(crate) struct Options {
     /// "none" keeps no journal, and a crash may destroy the 32 KiB around an overwrite.
     #[arg(long, value_enum, env = "OXCRYPT_DURABILITY", value_name = "LEVEL")]
     pub(crate) durability: Option<Level>,
+    /// MiB of overwrites collected in the journal before they are written to their files, 4 to 4096
+    /// (default 64); writers wait when the files do not keep up.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(4..=4096))]
+    pub(crate) journal_size: Option<u64>,
+    /// How long overwrites may be collected in the journal, as in 500ms, 2s (default: 2s).
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) journal_delay: Option<Duration>,
     /// The name shown in the mount table instead of the vault's path.
     #[arg(long, hide = true)]
     pub(crate) volume_name: Option<String>,
@@ -318,6 +325,8 @@ impl Options {
             ("idle", self.idle.map(time)),
             ("dir-cache", self.dir_cache.map(time)),
             ("threads", self.threads.map(|v| v.to_string())),
+            ("journal-size", self.journal_size.map(|v| v.to_string())),
+            ("journal-delay", self.journal_delay.map(time)),
             ("max-nodes", self.max_nodes.map(|v| v.to_string())),
             ("trace-rate", self.trace_rate.map(|v| v.to_string())),
             ("durability", self.durability.map(|v| v.word().to_owned())),
@@ -362,6 +371,15 @@ impl Options {
         #[cfg(feature = "ablation")]
         let options = super::ablation::vfs(options);
         options
+    }
+
+    /// For its journal.
+    pub(crate) fn journal(&self) -> JournalOptions {
+        let usual = JournalOptions::default();
+        JournalOptions {
+            capacity: self.journal_size.map_or(usual.capacity, |mib| mib << 20),
+            delay: self.journal_delay.unwrap_or(usual.delay),
+        }
     }
 
     /// For the transport.

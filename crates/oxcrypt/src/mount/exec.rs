@@ -71,7 +71,8 @@ fn mounted(ctx: &Ctx, args: &Args) -> Result<u8> {
         ro: args.ro,
         ..Options::default()
     };
-    let fs = open::file_system(ctx, &target, unlocked, options.vfs(), Box::new(LogEvents))?;
+    let (vfs, journal) = (options.vfs(), options.journal());
+    let fs = open::file_system(ctx, &target, unlocked, vfs, journal, Box::new(LogEvents))?;
     let point = Point(runtime::dir()?.join(format!("exec-{}", std::process::id())));
     std::fs::DirBuilder::new()
         .mode(0o700)

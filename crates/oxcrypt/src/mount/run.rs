@@ -169,7 +169,8 @@ fn serve(
     }
     let events = Arc::new(EventLog::default());
     let sink = Box::new(Sink(Arc::clone(&events)));
-    let fs = open::file_system(ctx, target, unlocked, options.vfs(), sink)?;
+    let (vfs, journal) = (options.vfs(), options.journal());
+    let fs = open::file_system(ctx, target, unlocked, vfs, journal, sink)?;
     let watcher = watch(&fs);
     let mut mount = Mount::new(Arc::clone(&fs), point, options.transport(&target.path))
         .map_err(|e| cannot_mount(&e, point))?;
