@@ -188,8 +188,9 @@ impl OwnChanges {
     }
 
     fn caused(&self, ctime: u64) -> bool {
-        let within =
-            |start: u64, end: u64| start != 0 && ctime + TICK_NANOS >= start && ctime <= end;
+        let within = |start: u64, end: u64| {
+            start != 0 && ctime.saturating_add(TICK_NANOS) >= start && ctime <= end
+        };
         let end = match self.active.load(Ordering::Acquire) {
             0 => self.end.load(Ordering::Acquire),
             _ => u64::MAX,

@@ -108,7 +108,7 @@ impl<S: Store> VaultFs<S> {
         }
         let stat = self.stat_node(node)?;
         let is_known = store_time(mtime) == stat.mtime
-            && nanos(stat.ctime) + TICK_NANOS >= nanos(store_time(ctime));
+            && nanos(stat.ctime).saturating_add(TICK_NANOS) >= nanos(store_time(ctime));
         Ok(is_known.then(|| self.attr_from(node, &stat)))
     }
 
