@@ -17,8 +17,10 @@ use crate::vault_fs::VaultFs;
 /// The frontend is asked for one part in so many of the number to be kept, and as many more as there
 /// are too many.
 const SHARE: usize = 16;
-/// As long as there are too many because they are in use, the frontend is asked this often.
-const AGAIN: Duration = Duration::from_secs(60);
+/// When a frontend that kept most of them is asked again: soon, as it may only have been late to tell,
+/// and at longer and longer intervals while they are in use.
+const SOON: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(60);
 
 pub(crate) struct Surplus {
     limit: usize,
@@ -30,7 +32,6 @@ pub(crate) struct Surplus {
     part: AtomicUsize,
 }
 
-#[derive(Default)]
 struct State {
     exceeded: bool,
     stopping: bool,
@@ -38,6 +39,8 @@ struct State {
     /// let go of.
     nodes: usize,
     wanted: usize,
+    /// How long to wait before asking again for what was kept.
+    patience: Duration,
 }
 
 impl State {
@@ -57,7 +60,13 @@ impl Surplus {
         Self {
             limit,
             threshold: AtomicUsize::new(limit),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State {
+                exceeded: false,
+                stopping: false,
+                nodes: 0,
+                wanted: 0,
+                patience: SOON,
+            }),
             changed: Condvar::new(),
             part: AtomicUsize::new(0),
         }
@@ -93,9 +102,14 @@ impl Surplus {
         while !state.exceeded && !state.stopping {
             if self.threshold.load(Ordering::Relaxed) <= self.limit {
                 self.changed.wait(&mut state);
-            } else if self.changed.wait_for(&mut state, AGAIN).timed_out() {
+                state.patience = SOON;
+                continue;
+            }
+            let patience = state.patience;
+            if self.changed.wait_for(&mut state, patience).timed_out() {
                 // Those that were in use may not be any more.
                 state.exceeded = true;
+                state.patience = (2 * patience).min(LATEST);
             }
         }
         if state.stopping {
