@@ -32,6 +32,24 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
+impl From<oxcrypt_store::Timestamp> for Timestamp {
+    fn from(t: oxcrypt_store::Timestamp) -> Self {
+        Self {
+            secs: t.secs,
+            nanos: t.nanos,
+        }
+    }
+}
+
+impl From<Timestamp> for oxcrypt_store::Timestamp {
+    fn from(t: Timestamp) -> Self {
+        Self {
+            secs: t.secs,
+            nanos: t.nanos,
+        }
+    }
+}
+
 /// Attributes of a node, sizes in cleartext.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attr {

@@ -369,10 +369,10 @@ impl<S: Store> VaultFs<S> {
             nlink: u32::try_from(stat.nlink).unwrap_or(u32::MAX),
             uid: stat.uid,
             gid: stat.gid,
-            atime: time_from(stat.atime),
-            mtime: time_from(stat.mtime),
-            ctime: time_from(stat.ctime),
-            btime: stat.id.btime.map(time_from).unwrap_or_default(),
+            atime: stat.atime.into(),
+            mtime: stat.mtime.into(),
+            ctime: stat.ctime.into(),
+            btime: stat.id.btime.map(Timestamp::from).unwrap_or_default(),
             watched: self.is_watched(node),
         }
     }
@@ -435,13 +435,6 @@ pub(crate) fn hash_path(hash: &DirHash) -> [u8; 33] {
     path[..2].copy_from_slice(hash.prefix().as_bytes());
     path[3..].copy_from_slice(hash.rest().as_bytes());
     path
-}
-
-fn time_from(t: oxcrypt_store::Timestamp) -> Timestamp {
-    Timestamp {
-        secs: t.secs,
-        nanos: t.nanos,
-    }
 }
 
 fn hex16(mut value: u64) -> [u8; 16] {

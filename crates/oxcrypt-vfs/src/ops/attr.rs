@@ -107,8 +107,8 @@ impl<S: Store> VaultFs<S> {
             return Ok(None);
         }
         let stat = self.stat_node(node)?;
-        let is_known = store_time(mtime) == stat.mtime
-            && nanos(stat.ctime).saturating_add(TICK_NANOS) >= nanos(store_time(ctime));
+        let is_known = Timestamp::from(mtime) == stat.mtime
+            && nanos(stat.ctime).saturating_add(TICK_NANOS) >= nanos(ctime.into());
         Ok(is_known.then(|| self.attr_from(node, &stat)))
     }
 
@@ -172,14 +172,7 @@ impl<S: Store> VaultFs<S> {
 fn time_set(change: TimeChange) -> TimeSet {
     match change {
         TimeChange::Now => TimeSet::Now,
-        TimeChange::At(t) => TimeSet::At(store_time(t)),
-    }
-}
-
-fn store_time(t: crate::types::Timestamp) -> Timestamp {
-    Timestamp {
-        secs: t.secs,
-        nanos: t.nanos,
+        TimeChange::At(t) => TimeSet::At(t.into()),
     }
 }
 
