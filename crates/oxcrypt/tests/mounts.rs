@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -512,6 +513,30 @@ fn hooks_run_around_the_mount() {
         std::fs::read_to_string(ox.path("locking")).unwrap(),
         "docs\n"
     );
+}
+
+/// The kernel gives a device number away as soon as the mount is gone, which is before the process of
+/// that mount has ended: long before, where somebody has connected to it and says nothing.
+#[test]
+fn a_process_at_its_end_leaves_the_next_mount_alone() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("init -q v2 {PW}")).good();
+    let met = (0..20).any(|_| {
+        ox.run(&format!("mount v m {PW}")).good();
+        let first = status_of(ox, "m");
+        let pid = first["pid"].as_u64().unwrap();
+        let silent = UnixStream::connect(first["control"].as_str().unwrap()).unwrap();
+        assert!(unmounts(&ox.path("m")));
+        ox.run(&format!("mount v2 m2 {PW}")).good();
+        assert!(runs(&pid), "it ended too early to be in the way");
+        drop(silent);
+        until("the first process ends", || !runs(&pid));
+        let second = status_of(ox, "m2");
+        assert_eq!(second["state"], "live", "{second}");
+        ox.run("lock m2").good();
+        first["control"] == second["control"]
+    });
+    assert!(met, "no mount got the number of the one before");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! One line of JSON each way; `events` answers with many.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::live::{Live, Record, Status};
+use super::socket::SocketFile;
 use super::table::Mounted;
 use super::{lock, runtime};
 use crate::exit::Exit;
@@ -66,7 +66,8 @@ pub(super) fn path(mount: &Mounted) -> Result<PathBuf> {
 
 /// The listening socket of a mount; its file goes with it.
 pub(super) struct Server {
-    path: PathBuf,
+    #[allow(dead_code, reason = "held for what its end does")]
+    file: SocketFile,
     open: Arc<AtomicUsize>,
 }
 
@@ -80,19 +81,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
 /// Listens for the mount of this process.
 pub(super) fn listen(live: &Arc<Live>, mount: &Mounted) -> Result<Server> {
-    let path = path(mount)?;
-    // What an earlier process left; device numbers are used again.
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).host(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).host(&path)?;
+    let (file, listener) = SocketFile::bind(path(mount)?)?;
     let live = Arc::clone(live);
     let open = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&open);
@@ -101,7 +92,7 @@ pub(super) fn listen(live: &Arc<Live>, mount: &Mounted) -> Result<Server> {
         .stack_size(256 * 1024)
         .spawn(move || serve(&live, &listener, &counter))
         .what("the control thread")?;
-    Ok(Server { path, open })
+    Ok(Server { file, open })
 }
 
 fn serve(live: &Arc<Live>, listener: &UnixListener, open: &Arc<AtomicUsize>) {
@@ -224,6 +215,10 @@ fn reach(mount: &Mounted, patience: Duration) -> Result<UnixStream> {
     let stream = UnixStream::from(socket);
     if !is_welcome(&stream) {
         return Err(Failure::new(Exit::Permission, "another user listens there").at(path.display()));
+    }
+    // A mount that ended before this has left its number, and with it the path, to another one.
+    if !mount.is_there()? {
+        return Err(gone());
     }
     Ok(stream)
 }

@@ -168,11 +168,7 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
     if how == How::Lazily {
         return Ok(());
     }
-    let is_gone = || {
-        let mounted = table::at(&mount.point).ok().flatten();
-        mounted.is_none_or(|m| (m.major, m.minor) != (mount.major, mount.minor))
-            && !process.is_some_and(runs)
-    };
+    let is_gone = || !mount.is_there().unwrap_or(false) && !process.is_some_and(runs);
     while !is_gone() {
         if Instant::now() >= end {
             let text = format!("{} is not locked after {timeout:?}", mount.point.display());

@@ -22,5 +22,6 @@ mod look;
 pub(crate) mod run;
 pub(crate) mod runtime;
 mod signals;
+mod socket;
 pub(crate) mod status;
 pub(crate) mod table;

@@ -18,6 +18,15 @@ pub(crate) struct Mounted {
     pub(crate) uid: Option<u32>,
 }
 
+impl Mounted {
+    /// Whether it is mounted still.
+    pub(crate) fn is_there(&self) -> Result<bool> {
+        let is_it =
+            |m: &Self| m.point == self.point && (m.major, m.minor) == (self.major, self.minor);
+        Ok(mounts()?.iter().any(is_it))
+    }
+}
+
 /// All vaults mounted on this machine, in this mount namespace.
 pub(crate) fn mounts() -> Result<Vec<Mounted>> {
     let table = std::fs::read(TABLE).host(Path::new(TABLE))?;
