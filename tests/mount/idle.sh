@@ -8,16 +8,19 @@ fresh_vault siv-gcm
 mount_vault
 echo hello >"$mnt/file"
 ls -l "$mnt" >/dev/null
-# Headers of new files are written a moment later; then nothing is left to do.
-sleep 3
-before=$(switches)
+# Headers of new files are written a moment later, on a busy machine a longer one; then nothing is left
+# to do. What a clock wakes never has a quiet time.
 seconds=$(short_long 10 60)
-sleep "$seconds"
-guard_free_pid=$pid
-[ -d "/proc/$guard_free_pid" ] || fail "the mount process died"
-after=$(switches)
+for _ in 1 2 3; do
+    sleep 3
+    before=$(switches)
+    sleep "$seconds"
+    [ -d "/proc/$pid" ] || fail "the mount process died"
+    woken=$(($(switches) - before))
+    [ "$woken" = 0 ] && break
+done
 rss=$(sed -n 's/^VmRSS:\s*\([0-9]*\).*/\1/p' "/proc/$pid/status")
-[ "$((after - before))" = 0 ] || fail "$((after - before)) wake-ups in $seconds s"
+[ "$woken" = 0 ] || fail "$woken wake-ups in $seconds s"
 [ "$rss" -le $((20 * 1024)) ] || fail "$rss KiB when idle"
 unmount_vault
 pass "$((rss / 1024)) MiB, 0 wake-ups in $seconds s"

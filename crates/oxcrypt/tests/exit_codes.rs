@@ -167,8 +167,8 @@ fn an_interrupt_is_8_and_leaves_no_half_file_under_the_name() {
         .spawn()
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut pipe, &[1; 100_000]).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(800));
+    // More than a pipe holds: when it is taken, the file is being written.
+    std::io::Write::write_all(&mut pipe, &[1; 1 << 20]).unwrap();
     let pid = child.id().to_string();
     assert!(
         std::process::Command::new("kill")

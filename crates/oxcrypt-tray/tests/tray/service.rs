@@ -254,20 +254,19 @@ async fn idle_it_sleeps_and_is_small() {
     // An unlock and a lock before, so that everything has been used once.
     bed.call("Ask", &("work", false)).await.unwrap();
     bed.call("Lock", &("work", false)).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let status = || std::fs::read_to_string(format!("/proc/{}/status", tray.pid())).unwrap();
     let number = |name: &str| -> u64 {
         let text = status();
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
-    let before = number("voluntary_ctxt_switches");
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    assert_eq!(
-        number("voluntary_ctxt_switches"),
-        before,
-        "nothing wakes it"
-    );
+    // On a busy machine the end of the work takes a while; what is woken by a clock never rests.
+    until("nothing wakes it", async || {
+        let before = number("voluntary_ctxt_switches");
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        number("voluntary_ctxt_switches") == before
+    })
+    .await;
     assert_eq!(number("Threads"), 1);
     let resident = number("VmRSS");
     eprintln!("resident, idle: {resident} KiB");
