@@ -515,6 +515,35 @@ fn hooks_run_around_the_mount() {
     );
 }
 
+/// Who asks for a lock while somebody else does it has what was asked for.
+#[test]
+fn a_lock_that_comes_second_is_done() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    let by_hook = "sh -c 'umount $OXCRYPT_MOUNTPOINT || fusermount3 -u $OXCRYPT_MOUNTPOINT'";
+    let words = ["mount", "v", "m", "--password-file", "pw", "--before-lock"];
+    ox.words(&[&words[..], &[by_hook]].concat()).good();
+    ox.run("lock m").good();
+    for _ in 0..10 {
+        ox.run(&format!("mount v m {PW}")).good();
+        let locks: Vec<_> = (0..3)
+            .map(|_| {
+                let mut lock = ox.command(&["lock", "m"]);
+                lock.stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let mut done = 0;
+        for lock in locks {
+            let ended = lock.wait_with_output().unwrap();
+            let told = String::from_utf8_lossy(&ended.stderr);
+            let began_later = told.contains("no vault is mounted");
+            assert!(ended.status.success() || began_later, "{told}");
+            done += usize::from(ended.status.success());
+        }
+        assert!(done > 0);
+        assert!(!is_mounted(&ox.path("m")));
+    }
+}
+
 /// The kernel gives a device number away as soon as the mount is gone, which is before the process of
 /// that mount has ended: long before, where somebody has connected to it and says nothing.
 #[test]

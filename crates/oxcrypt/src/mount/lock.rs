@@ -150,6 +150,8 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
     };
     match asked {
         Ok(()) => {}
+        // Somebody else ended it meanwhile.
+        Err(_) if !mount.is_there().unwrap_or(true) => {}
         Err(e) if e.exit == Exit::Busy => return Err(told_by_whom(mount)),
         // It died meanwhile, killed a moment before perhaps, and what it leaves is a stale mount.
         Err(e) if e.exit != Exit::Timeout && process.is_some_and(|p| is_dying(mount, p)) => {
@@ -274,11 +276,15 @@ pub(super) fn quietly(live: &Live) -> Result<()> {
 
 fn end_mount(live: &Live, flags: UnmountFlags) -> Result<()> {
     live.ending.store(true, Ordering::Release);
-    let done = unmount(&live.point, flags);
-    if done.is_err() {
-        live.ending.store(false, Ordering::Release);
+    match unmount(&live.point, flags) {
+        // Somebody else was faster, the hook perhaps.
+        Err(_) if table::at(&live.point).is_ok_and(|left| left.is_none()) => Ok(()),
+        Err(e) => {
+            live.ending.store(false, Ordering::Release);
+            Err(e)
+        }
+        Ok(()) => Ok(()),
     }
-    done
 }
 
 /// Ends the process of a mount that was taken out of sight: its users get errors from then on.
