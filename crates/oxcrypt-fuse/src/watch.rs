@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxcrypt_store::{Store, WatchEvent, Watcher};
+use oxcrypt_store::{Store, Watcher};
 use oxcrypt_vfs::{Changes, Invalidate, NodeId, VaultFs};
 
 use crate::device::Device;
@@ -57,17 +57,7 @@ pub(crate) fn run<S: Store>(
     while watcher.wait() {
         std::thread::sleep(GATHER);
         let mut changes = Changes::default();
-        let drained = watcher.drain(|event| match event {
-            WatchEvent::Name(id, name) => {
-                changes.names.insert((id, name.into()));
-            }
-            WatchEvent::Dir(id) => {
-                changes.dirs.insert(id);
-            }
-            // The event of the directory around it tells.
-            WatchEvent::Gone(_) => {}
-            WatchEvent::Lost => changes.lost = true,
-        });
+        let drained = watcher.drain(|event| changes.add(event));
         if let Err(e) = drained {
             tracing::error!(error = %e, "foreign changes are not noticed any more");
             return;

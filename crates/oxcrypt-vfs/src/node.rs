@@ -33,8 +33,10 @@ pub(crate) struct Place<S: Store> {
 }
 
 impl<S: Store> Place<S> {
-    pub(crate) fn is(&self, parent: NodeId, name: &[u8]) -> bool {
-        self.parent.id == parent && &*self.name == name
+    /// Whether it is this one. A directory that was away for a moment comes back as another node, and
+    /// is the same directory.
+    pub(crate) fn is(&self, parent: &Node<S>, name: &[u8]) -> bool {
+        self.parent.identity == parent.identity && &*self.name == name
     }
 }
 
@@ -252,16 +254,24 @@ impl<S: Store> Node<S> {
     }
 
     /// Whether the node is recorded as `name` in `parent`.
-    pub(crate) fn is_at(&self, parent: NodeId, name: &[u8]) -> bool {
+    pub(crate) fn is_at(&self, parent: &Node<S>, name: &[u8]) -> bool {
         let place = self.place.lock();
         place.as_ref().is_some_and(|p| p.is(parent, name))
             || self.other_places.lock().iter().any(|p| p.is(parent, name))
     }
 
+    /// Whether it was met last as `name` in just this node of the parent.
+    pub(crate) fn was_met_at(&self, parent: &Arc<Node<S>>, name: &[u8]) -> bool {
+        let place = self.place.lock();
+        place
+            .as_ref()
+            .is_some_and(|p| Arc::ptr_eq(&p.parent, parent) && &*p.name == name)
+    }
+
     /// Records `name` in `parent` as the way to this node; a file keeps the ways it had before.
     pub(crate) fn set_place(&self, parent: &Arc<Node<S>>, name: &[u8]) {
         let mut place = self.place.lock();
-        if let Some(known) = place.as_mut().filter(|p| p.is(parent.id, name)) {
+        if let Some(known) = place.as_mut().filter(|p| p.is(parent, name)) {
             // The parent may have been forgotten meanwhile, and have come back as another node.
             if !Arc::ptr_eq(&known.parent, parent) {
                 known.parent = Arc::clone(parent);
@@ -276,13 +286,13 @@ impl<S: Store> Node<S> {
             && self.kind() == NodeKind::File
         {
             let mut others = self.other_places.lock();
-            others.retain(|p| !p.is(parent.id, name));
+            others.retain(|p| !p.is(parent, name));
             others.push(old);
         }
     }
 
     /// Forgets that `name` in `parent` leads here; true while another name is known.
-    pub(crate) fn drop_place(&self, parent: NodeId, name: &[u8]) -> bool {
+    pub(crate) fn drop_place(&self, parent: &Node<S>, name: &[u8]) -> bool {
         let mut place = self.place.lock();
         let mut others = self.other_places.lock();
         if place.as_ref().is_some_and(|p| p.is(parent, name)) {

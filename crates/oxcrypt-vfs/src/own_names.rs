@@ -45,17 +45,20 @@ impl OwnNames {
         recent.newer.insert(key, left);
     }
 
-    /// Notes that the frontend was told of a name as it is now. What contradicts that is forgotten:
-    /// should the name change and change back, the frontend has to hear of it.
-    pub(crate) fn told(&self, parent: NodeId, node_name: &[u8], now: Left) {
+    /// Notes that the frontend is told of a name as it is now. What contradicts that is forgotten:
+    /// should the name change and change back, the frontend has to hear of it. Whether something was.
+    pub(crate) fn told(&self, parent: NodeId, node_name: &[u8], now: Left) -> bool {
         let key = (parent, self.hasher.hash_one(node_name));
         let mut recent = self.recent.lock();
         let Recent { newer, older } = &mut *recent;
+        let mut contradicted = false;
         for generation in [newer, older] {
             if generation.get(&key).is_some_and(|left| *left != now) {
                 generation.remove(&key);
+                contradicted = true;
             }
         }
+        contradicted
     }
 
     /// Whether `found` is how we left the name.
@@ -94,9 +97,9 @@ mod tests {
         own.note(dir, b"a", None);
         assert!(own.explains(dir, b"a", None));
         assert!(!own.explains(dir, b"a", object(3)));
-        own.told(dir, b"a", None);
+        assert!(!own.told(dir, b"a", None));
         assert!(own.explains(dir, b"a", None));
-        own.told(dir, b"a", object(5));
+        assert!(own.told(dir, b"a", object(5)));
         assert!(!own.explains(dir, b"a", None));
     }
 

@@ -177,10 +177,13 @@ impl<S: Store> VaultFs<S> {
         content: &S::Dir,
         node_name: &NodeName,
     ) -> Result<Found<S>> {
-        let stat = self.store.stat(content, node_name.as_bytes());
+        let mut stat = self.store.stat(content, node_name.as_bytes());
         if self.is_watching() {
             let now = stat.as_ref().map(|stat| stat.id).ok();
-            self.own_names.told(parent.id, node_name.as_bytes(), now);
+            if self.own_names.told(parent.id, node_name.as_bytes(), now) {
+                // What was forgotten may have explained an event just before: the change back.
+                stat = self.store.stat(content, node_name.as_bytes());
+            }
         }
         self.probe_as(content, node_name, stat?)
     }

@@ -296,7 +296,7 @@ impl<S: Store> VaultFs<S> {
         let known = self.nodes.find(&found.stat.id);
         // Before the question whether it is here: another lookup may be giving it this very place.
         let first = known.as_ref().and_then(|node| node.place.lock().clone());
-        if known.is_some_and(|node| node.is_at(parent.id, name)) {
+        if known.is_some_and(|node| node.is_at(parent, name)) {
             return Ok(());
         }
         if is_in(parent, &found.stat.id) || first.is_some_and(|first| self.holds_id(&first, dir_id))
@@ -329,7 +329,7 @@ impl<S: Store> VaultFs<S> {
         parent: &Arc<Node<S>>,
         name: &[u8],
     ) -> Result<()> {
-        if node.kind() == NodeKind::Directory && !node.is_at(parent.id, name) {
+        if node.kind() == NodeKind::Directory && !node.was_met_at(parent, name) {
             let _places = self.dir_places.lock();
             if is_in(parent, &node.identity) {
                 return Err(ErrorKind::Loop.into());

@@ -10,11 +10,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oxcrypt_core::name::{self, NameBuf};
-use oxcrypt_store::{Kind, Stat, Store, StoreErrorKind, Timestamp, WatchId};
+use oxcrypt_store::{Identity, Kind, Store, StoreErrorKind, Timestamp, WatchEvent, WatchId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::node::{Body, DirState, Node};
-use crate::resolve::{LONG_SUFFIX, NodeName, SHORT_SUFFIX};
+use crate::resolve::{
+    CONTENTS_FILE, DIR_FILE, Found, LONG_SUFFIX, NodeName, SHORT_SUFFIX, SYMLINK_FILE,
+};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::types::{NodeId, NodeKind};
@@ -59,12 +61,33 @@ pub trait Invalidate {
 /// What happened in the store since the last call.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Names of ciphertext nodes by directory.
-    pub names: FxHashSet<(WatchId, Box<[u8]>)>,
+    /// Names of ciphertext nodes by directory, and whether the name itself came, went or was given
+    /// to another object.
+    pub names: FxHashMap<(WatchId, Box<[u8]>), bool>,
     /// Directories whose own attributes changed.
     pub dirs: FxHashSet<WatchId>,
     /// Events were lost: anything may have changed.
     pub lost: bool,
+}
+
+impl Changes {
+    /// Adds what a watcher told.
+    pub fn add(&mut self, event: WatchEvent<'_>) {
+        match event {
+            WatchEvent::Name(id, name) => {
+                self.names.entry((id, name.into())).or_default();
+            }
+            WatchEvent::Entry(id, name) => {
+                self.names.insert((id, name.into()), true);
+            }
+            WatchEvent::Dir(id) => {
+                self.dirs.insert(id);
+            }
+            // The event of the directory around it tells.
+            WatchEvent::Gone(_) => {}
+            WatchEvent::Lost => self.lost = true,
+        }
+    }
 }
 
 /// The watched directories.
@@ -82,6 +105,8 @@ struct Heard<S: Store> {
     node_name: Box<[u8]>,
     /// From inside the wrapper of this name.
     inside: bool,
+    /// The name, or that of the type file inside, came, went or was given to another object.
+    moved: bool,
 }
 
 /// A watched wrapper.
@@ -102,12 +127,13 @@ impl<S: Store> Watched<S> {
     }
 
     /// The directory that a watch is about, and the name in it when it is about a wrapper.
-    fn meant_by(&self, id: WatchId, name: &[u8]) -> Option<Heard<S>> {
+    fn meant_by(&self, id: WatchId, name: &[u8], moved: bool) -> Option<Heard<S>> {
         if let Some(dir) = self.dirs.lock().get(&id) {
             return Some(Heard {
                 parent: dir.upgrade()?,
                 node_name: name.into(),
                 inside: false,
+                moved,
             });
         }
         let wrappers = self.wrappers.lock();
@@ -116,6 +142,7 @@ impl<S: Store> Watched<S> {
             parent: wrapper.parent.upgrade()?,
             node_name: wrapper.node_name.clone(),
             inside: true,
+            moved: moved && [DIR_FILE, SYMLINK_FILE, CONTENTS_FILE].contains(&name),
         })
     }
 }
@@ -253,22 +280,37 @@ impl<S: Store> VaultFs<S> {
         let (Some(source), Ok(dir)) = (self.watched.source.get(), node.dir()) else {
             return;
         };
-        let mut id = dir.watch.lock();
-        if id.is_none() {
-            *id = source.add(content);
-            if let Some(id) = *id {
-                self.watched.dirs.lock().insert(id, Arc::downgrade(node));
-            }
+        let mut held = dir.watch.lock();
+        if held.is_some() {
+            return;
+        }
+        let mut dirs = self.watched.dirs.lock();
+        *held = source.add(content);
+        let before = held.and_then(|id| dirs.insert(id, Arc::downgrade(node)));
+        drop((dirs, held));
+        // A node of the same directory that lost its name, and is used all the same: there is one
+        // watch on a directory, and it tells of the new node from now on.
+        if let Some(before) = before.and_then(|node| node.upgrade())
+            && let Ok(dir) = before.dir()
+        {
+            dir.watch.lock().take();
         }
     }
 
     /// Ends the watch of a directory that the frontend forgot.
-    pub(crate) fn unwatch_dir(&self, dir: &DirState<S>) {
+    pub(crate) fn unwatch_dir(&self, node: &Arc<Node<S>>, dir: &DirState<S>) {
         let (Some(source), Some(id)) = (self.watched.source.get(), dir.watch.lock().take()) else {
             return;
         };
-        self.watched.dirs.lock().remove(&id);
-        source.remove(id);
+        let mut dirs = self.watched.dirs.lock();
+        // Another node of the same directory may have taken it over.
+        if dirs
+            .get(&id)
+            .is_some_and(|w| w.as_ptr() == Arc::as_ptr(node))
+        {
+            dirs.remove(&id);
+            source.remove(id);
+        }
     }
 
     /// Starts watching the wrapper `node_name` in `content` around a node that the frontend is about
@@ -361,11 +403,11 @@ impl<S: Store> VaultFs<S> {
             return;
         }
         let mut places = None;
-        for (watch, node_name) in &changes.names {
-            if let Some(heard) = self.watched.meant_by(*watch, node_name)
+        for ((watch, node_name), moved) in &changes.names {
+            if let Some(heard) = self.watched.meant_by(*watch, node_name, *moved)
                 && !self.left_so(&heard)
             {
-                self.name_changed(&heard.parent, &heard.node_name, &mut places, invalidate);
+                self.name_changed(&heard, &mut places, invalidate);
             }
         }
         for watch in &changes.dirs {
@@ -410,17 +452,32 @@ impl<S: Store> VaultFs<S> {
             Err(e) if e.kind == StoreErrorKind::NotFound => None,
             Ok(_) | Err(_) => return false,
         };
-        self.own_names
-            .explains(heard.parent.id, &heard.node_name, found)
+        let (parent, name) = (heard.parent.id, &*heard.node_name);
+        let left = self.own_names.explains(parent, name, found);
+        if !left {
+            // What others make of it now, the frontend is told; also should it come back.
+            self.own_names.told(parent, name, found);
+        }
+        left
+    }
+
+    /// Whether it was us who put the object of a node where it is. That of a wrapper has been asked
+    /// for already, by [`VaultFs::left_so`].
+    fn was_left(&self, heard: &Heard<S>, node: &Node<S>, found: &Found<S>) -> bool {
+        if heard.inside {
+            return node.own.caused(nanos(found.stat.ctime));
+        }
+        let (parent, id) = (heard.parent.id, Some(found.stat.id));
+        found.is_plain_file() && self.own_names.explains(parent, &heard.node_name, id)
     }
 
     fn name_changed(
         &self,
-        parent: &Arc<Node<S>>,
-        node_name: &[u8],
+        heard: &Heard<S>,
         places: &mut Option<Places<S>>,
         invalidate: &dyn Invalidate,
     ) {
+        let (parent, node_name) = (&heard.parent, &*heard.node_name);
         let Ok(dir) = parent.dir() else { return };
         if !(node_name.ends_with(SHORT_SUFFIX) || node_name.ends_with(LONG_SUFFIX)) {
             return;
@@ -442,17 +499,17 @@ impl<S: Store> VaultFs<S> {
         };
         if let Some(found) = &found
             && let Some(node) = self.nodes.find(&found.stat.id)
-            && node.is_at(parent.id, name.as_bytes())
+            && node.is_at(parent, name.as_bytes())
         {
             drop(names);
-            return self.content_changed(parent, &name, &node, &found.stat, invalidate);
+            return self.content_changed(heard, &name, &node, found, invalidate);
         }
         let places = places.get_or_insert_with(|| self.places());
-        let old = places.get(&(parent.id, name.as_bytes().into()));
+        let old = places.get(&(parent.identity, name.as_bytes().into()));
         // Others may have come to this name since the places were noted.
         let old = old.and_then(Weak::upgrade).filter(|old| {
             let other = found.as_ref().is_none_or(|f| f.stat.id != old.identity);
-            other && old.is_at(parent.id, name.as_bytes())
+            other && old.is_at(parent, name.as_bytes())
         });
         drop(names);
         match (old, &found) {
@@ -470,17 +527,23 @@ impl<S: Store> VaultFs<S> {
     /// The same node as before: was its content changed by somebody else?
     fn content_changed(
         &self,
-        parent: &Arc<Node<S>>,
+        heard: &Heard<S>,
         name: &str,
         node: &Arc<Node<S>>,
-        stat: &Stat,
+        found: &Found<S>,
         invalidate: &dyn Invalidate,
     ) {
+        let parent = &heard.parent;
         if node.kind() == NodeKind::Directory {
             // It may have been away for a moment in which the frontend was told so.
             return invalidate.doubt(parent.id, name.as_bytes());
         }
-        if node.own.explains(stat.ctime) {
+        if node.own.explains(found.stat.ctime) {
+            // The content is known. The name may have been away for a moment all the same, in which
+            // the frontend was told so, or have led elsewhere.
+            if heard.moved && !self.was_left(heard, node, found) {
+                invalidate.entry(parent.id, name.as_bytes());
+            }
             return;
         }
         let logged = node
@@ -586,7 +649,7 @@ impl<S: Store> VaultFs<S> {
         let places = places.get_or_insert_with(|| self.places());
         places
             .keys()
-            .filter(|(id, _)| *id == parent.id)
+            .filter(|(identity, _)| *identity == parent.identity)
             .find_map(|(_, plain)| {
                 let cleartext = name::CleartextName::parse(plain).ok()?;
                 let sealed = self.seal(dir, &cleartext).ok()?;
@@ -598,14 +661,15 @@ impl<S: Store> VaultFs<S> {
         let mut places = FxHashMap::default();
         for node in self.nodes.all() {
             if let Some(place) = &*node.place.lock() {
-                places.insert((place.parent.id, place.name.clone()), Arc::downgrade(&node));
+                let key = (place.parent.identity, place.name.clone());
+                places.insert(key, Arc::downgrade(&node));
             }
         }
         places
     }
 }
 
-type Places<S> = FxHashMap<(NodeId, Box<[u8]>), Weak<Node<S>>>;
+type Places<S> = FxHashMap<(Identity, Box<[u8]>), Weak<Node<S>>>;
 
 #[cfg(test)]
 mod tests {

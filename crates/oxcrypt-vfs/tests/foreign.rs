@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oxcrypt_core::{CipherCombo, Cryptor, DirId, MasterKey};
-use oxcrypt_store::{LocalStore, WatchEvent, Watcher};
+use oxcrypt_store::{LocalStore, Watcher};
 use oxcrypt_vfs::{
     Caller, Changes, Invalidate, JournalOptions, LogEvents, NodeId, RenameFlags, VaultFs,
     VfsOptions, claim,
@@ -79,17 +79,7 @@ impl Bed {
     }
 
     fn told_of(&self, mut changes: Changes) -> Vec<String> {
-        self.watcher
-            .drain(|event| match event {
-                WatchEvent::Name(id, name) => {
-                    changes.names.insert((id, name.into()));
-                }
-                WatchEvent::Dir(id) => {
-                    changes.dirs.insert(id);
-                }
-                WatchEvent::Gone(_) | WatchEvent::Lost => {}
-            })
-            .unwrap();
+        self.watcher.drain(|event| changes.add(event)).unwrap();
         let told = Told::default();
         self.ours.changed_behind(&changes, &told);
         let mut names = told.0.into_inner();
@@ -347,6 +337,72 @@ fn a_name_that_changed_and_changed_back_is_told() {
         .rename(ROOT, b"aside", ROOT, b"dir", RenameFlags::Replace)
         .unwrap();
     assert!(bed.told().contains(&"dir?".to_owned()));
+}
+
+/// Away and back between two looks at the events, when the frontend asked in between: it holds that
+/// there is nothing, whatever it knows about the object.
+#[test]
+fn a_name_that_was_away_for_a_moment_is_told() {
+    let long = "n".repeat(200);
+    for name in ["file", "link", &long] {
+        let bed = Bed::new();
+        let ours = &bed.ours;
+        match name {
+            "link" => ours.symlink(CALLER, ROOT, b"link", b"target").unwrap().node,
+            name => bed.make(name, b"content"),
+        };
+        let [path] = &nodes_below(&bed.vault.join("d"))[..] else {
+            panic!("one node was made")
+        };
+        assert_eq!(bed.told(), [""; 0]);
+        let aside = path.with_extension("aside");
+        std::fs::rename(path, &aside).unwrap();
+        assert!(ours.lookup(ROOT, name.as_bytes()).is_err());
+        std::fs::rename(&aside, path).unwrap();
+        assert_eq!(bed.told(), [name]);
+    }
+}
+
+/// All nodes in the content directories below `d`.
+fn nodes_below(data: &Path) -> Vec<PathBuf> {
+    let within = |dir: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let contents = within(data).into_iter().flat_map(|dir| within(&dir));
+    let nodes = contents.flat_map(|dir| within(&dir));
+    nodes.filter(|path| !path.ends_with("dirid.c9r")).collect()
+}
+
+/// A directory that was away comes back as another node, while the one before may be in use.
+#[test]
+fn a_directory_that_was_away_is_watched_as_before() {
+    let bed = Bed::new();
+    let (ours, theirs) = (&bed.ours, &bed.theirs);
+    let before = ours.mkdir(CALLER, ROOT, b"dir", 0o755).unwrap().node;
+    let sub = ours.mkdir(CALLER, before, b"sub", 0o755).unwrap().node;
+    let inner = ours.create(CALLER, before, b"inner", 0o600).unwrap().node;
+    bed.told();
+    for (from, to) in [(b"dir".as_slice(), b"aside".as_slice()), (b"aside", b"dir")] {
+        theirs
+            .rename(ROOT, from, ROOT, to, RenameFlags::Replace)
+            .unwrap();
+        let told = bed.told();
+        assert!(told.iter().any(|told| told.starts_with("dir")), "{told:?}");
+    }
+    let dir = ours.lookup(ROOT, b"dir").unwrap().node;
+    assert_ne!(dir, before);
+    assert_eq!(ours.lookup(dir, b"sub").unwrap().node, sub);
+    assert_eq!(ours.lookup(dir, b"inner").unwrap().node, inner);
+    ours.forget(before, 1);
+    assert!(ours.watches(dir));
+    let theirs_dir = theirs.lookup(ROOT, b"dir").unwrap().node;
+    theirs.create(CALLER, theirs_dir, b"new", 0o600).unwrap();
+    theirs.unlink(theirs_dir, b"inner").unwrap();
+    assert_eq!(bed.told(), ["inner", "new"]);
+    // The last name of a file known by way of both goes with one removal.
+    ours.rmdir(dir, b"sub").unwrap();
+    assert!(ours.lookup(dir, b"sub").is_err());
 }
 
 #[test]

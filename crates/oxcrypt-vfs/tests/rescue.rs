@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use oxcrypt_core::{CipherCombo, Cryptor, DirId, MasterKey};
-use oxcrypt_store::{LocalStore, Store, WatchEvent, Watcher};
+use oxcrypt_store::{LocalStore, Store, Watcher};
 use oxcrypt_vfs::{
     Caller, Changes, Invalidate, JournalOptions, LogEvents, NodeId, RenameFlags, VaultFs,
     VfsOptions, claim,
@@ -41,13 +41,7 @@ fn open(dir: &Path) -> VaultFs<LocalStore> {
 
 fn changes(watcher: &Watcher) -> Changes {
     let mut changes = Changes::default();
-    watcher
-        .drain(|event| {
-            if let WatchEvent::Name(id, name) = event {
-                changes.names.insert((id, name.into()));
-            }
-        })
-        .unwrap();
+    watcher.drain(|event| changes.add(event)).unwrap();
     changes
 }
 

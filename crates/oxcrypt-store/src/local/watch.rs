@@ -20,6 +20,12 @@ const EVENTS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::EXCL_UNLINK);
 
+/// Those after which a name may lead elsewhere.
+const ENTRIES: ReadFlags = ReadFlags::CREATE
+    .union(ReadFlags::DELETE)
+    .union(ReadFlags::MOVED_FROM)
+    .union(ReadFlags::MOVED_TO);
+
 /// Names a watched directory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct WatchId(pub i32);
@@ -27,8 +33,10 @@ pub struct WatchId(pub i32);
 /// One thing that happened, by whomever: also what this process did itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WatchEvent<'a> {
-    /// Something about this name in this directory.
+    /// The object of this name in this directory was written to, or its attributes changed.
     Name(WatchId, &'a [u8]),
+    /// This name in this directory came, went, or leads to another object.
+    Entry(WatchId, &'a [u8]),
     /// The attributes of the directory itself.
     Dir(WatchId),
     /// The watch is gone, with its directory.
@@ -125,6 +133,9 @@ impl Watcher {
                 WatchEvent::Gone(id)
             } else {
                 match event.file_name() {
+                    Some(name) if flags.intersects(ENTRIES) => {
+                        WatchEvent::Entry(id, name.to_bytes())
+                    }
                     Some(name) => WatchEvent::Name(id, name.to_bytes()),
                     None => WatchEvent::Dir(id),
                 }
@@ -142,7 +153,7 @@ mod tests {
         let mut seen = Vec::new();
         watcher
             .drain(|event| {
-                if let WatchEvent::Name(_, name) = event {
+                if let WatchEvent::Name(_, name) | WatchEvent::Entry(_, name) = event {
                     seen.push(String::from_utf8_lossy(name).into_owned());
                 }
             })

@@ -89,7 +89,7 @@ impl<S: Store> VaultFs<S> {
             };
             let _names = place.parent.dir()?.names_shared();
             // Moved between the look and the lock?
-            if node.is_at(place.parent.id, &place.name) {
+            if node.is_at(&place.parent, &place.name) {
                 return f(&place).map(Some);
             }
         }

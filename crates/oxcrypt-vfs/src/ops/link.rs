@@ -29,7 +29,7 @@ impl<S: Store> VaultFs<S> {
             let place = node.place.lock().clone().ok_or(ErrorKind::NotFound)?;
             let _locks = self.lock_two(&place.parent, &parent)?;
             // Moved between the look and the lock?
-            if node.is_at(place.parent.id, &place.name) {
+            if node.is_at(&place.parent, &place.name) {
                 return self.link_from(&node, &place, &parent, &name);
             }
         }

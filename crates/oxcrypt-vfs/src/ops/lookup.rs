@@ -68,7 +68,7 @@ impl<S: Store> VaultFs<S> {
         self.note_departure(&node);
         self.unwatch_wrapper(&node);
         if let Body::Dir(dir) = &node.body {
-            self.unwatch_dir(dir);
+            self.unwatch_dir(&node, dir);
         }
         self.leave_in_order(&node);
     }

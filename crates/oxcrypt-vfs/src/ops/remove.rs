@@ -126,7 +126,7 @@ impl<S: Store> VaultFs<S> {
         name: &[u8],
         names_before: u64,
     ) {
-        let reachable = node.drop_place(parent.id, name);
+        let reachable = node.drop_place(parent, name);
         self.unwatch_wrapper(node);
         if names_before <= 1 || node.kind() != NodeKind::File {
             self.nodes.detach(node);

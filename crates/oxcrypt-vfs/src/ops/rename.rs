@@ -456,7 +456,7 @@ impl<S: Store> VaultFs<S> {
     /// Records that `node` is now at `to`.
     pub(super) fn moved(&self, from: &Side<'_, S>, node: &Found<S>, to: &Side<'_, S>) {
         if let Some(known) = self.nodes.find(&node.stat.id) {
-            known.drop_place(from.parent.id, from.name_bytes());
+            known.drop_place(from.parent, from.name_bytes());
             if let Err(e) = self.place(&known, to.parent, to.name_bytes()) {
                 tracing::warn!(error = %e, "a directory of a damaged vault was moved below itself");
             }
