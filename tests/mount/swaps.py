@@ -98,14 +98,19 @@ def remove(path):
         os.unlink(path)
 
 
-def swap(vault, outside, stash, stop, steps, seed):
-    random.seed(seed)
+def paths_of(vault):
+    """What is swapped: all there is before anybody else makes or removes anything."""
     fixed = []
     for top, dirs, files in os.walk(os.path.join(vault, "d")):
         depth = os.path.relpath(top, vault).count(os.sep)
         fixed += [os.path.join(top, f) for f in files]
         if depth >= 1:
             fixed += [os.path.join(top, d) for d in dirs]
+    return fixed
+
+
+def swap(fixed, outside, stash, stop, steps, seed):
+    random.seed(seed)
     plain = [p for p in fixed if os.path.isfile(p)]
     kinds = impostors(outside, plain)
     while not stop.is_set():
@@ -213,13 +218,16 @@ def run(mount, vault, outside, stash, pid, seconds, seed):
     stop = multiprocessing.Event()
     wrong = multiprocessing.Manager().list()
     counts = [multiprocessing.Value("q") for _ in range(4)]
+    fixed = paths_of(vault)
     workers = [
-        multiprocessing.Process(target=swap, args=(vault, outside, stash, stop, counts[0], seed)),
+        multiprocessing.Process(target=swap, args=(fixed, outside, stash, stop, counts[0], seed)),
         multiprocessing.Process(target=read, args=(mount, stop, counts[1], wrong, seed + 1)),
         multiprocessing.Process(target=read, args=(mount, stop, counts[2], wrong, seed + 2)),
         multiprocessing.Process(target=write, args=(mount, stop, counts[3], seed + 3)),
     ]
+    # One that fails ends the others with it.
     for worker in workers:
+        worker.daemon = True
         worker.start()
     end = time.monotonic() + seconds
     seen, since = [0] * 4, [time.monotonic()] * 4
