@@ -1,7 +1,8 @@
 //! Vaults in the file tree: mounting, watching over them, ending them.
 //!
 //! `table` is the truth about what is mounted; `run` makes a mount, `live` is what a mount's process
-//! knows about itself, `control` how others ask it, `look` what they make of it.
+//! knows about itself, `control` how others ask it (at the file of `socket`), `look` what they make of
+//! it.
 
 #[cfg(feature = "ablation")]
 mod ablation;
