@@ -108,6 +108,14 @@ def watch(mnt, other_mnt, other_vault, vault, pid):
     step("rmdir", lambda: os.rmdir(there("dir/sub")), lambda: not os.path.exists(here("dir/sub")))
     step("rename of a directory", lambda: os.rename(there("dir"), there("dir2")), lambda: os.path.isdir(here("dir2")) and not os.path.exists(here("dir")) and read(here("dir2/inner")) is not None)
 
+    # With a program inside of it, which holds the directory by its old name.
+    step("a directory in use", lambda: (os.makedirs(there("used/sub")), write(there("used/sub/file"), b"1")), lambda: read(here("used/sub/file")) == b"1")
+    inside = subprocess.Popen(["sleep", "600"], cwd=here("used/sub"))
+    step("rename of a directory in use", lambda: os.rename(there("used"), there("used2")), lambda: not os.path.exists(here("used")) and read(here("used2/sub/file")) == b"1")
+    inside.kill()
+    inside.wait()
+    step("below it, when it is let go", lambda: (write(there("used2/new"), b"2"), write(there("used2/sub/file"), b"3")), lambda: "new" in os.listdir(here("used2")) and read(here("used2/sub/file")) == b"3")
+
     # Only what is inside of wrappers changes.
     step("another target", lambda: retarget("link", "change"), lambda: os.readlink(here("link")) == "change")
     step("another target, shown", lambda: retarget("link", "shrink"), lambda: read(here("link")) == b"s")
