@@ -298,8 +298,11 @@ impl<S: Store> VaultFs<S> {
     }
 
     /// Ends the watch of a directory that the frontend forgot.
-    pub(crate) fn unwatch_dir(&self, node: &Arc<Node<S>>, dir: &DirState<S>) {
-        let (Some(source), Some(id)) = (self.watched.source.get(), dir.watch.lock().take()) else {
+    pub(crate) fn unwatch_dir(&self, node: &Arc<Node<S>>) {
+        let (Some(source), Ok(dir)) = (self.watched.source.get(), node.dir()) else {
+            return;
+        };
+        let Some(id) = dir.watch.lock().take() else {
             return;
         };
         let mut dirs = self.watched.dirs.lock();

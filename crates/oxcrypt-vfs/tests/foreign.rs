@@ -400,7 +400,7 @@ fn a_directory_that_was_away_is_watched_as_before() {
     theirs.create(CALLER, theirs_dir, b"new", 0o600).unwrap();
     theirs.unlink(theirs_dir, b"inner").unwrap();
     assert_eq!(bed.told(), ["inner", "new"]);
-    // The last name of a file known by way of both goes with one removal.
+    // What was known by way of the one before is removed by way of the other.
     ours.rmdir(dir, b"sub").unwrap();
     assert!(ours.lookup(dir, b"sub").is_err());
 }

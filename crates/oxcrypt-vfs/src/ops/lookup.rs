@@ -67,9 +67,7 @@ impl<S: Store> VaultFs<S> {
         };
         self.note_departure(&node);
         self.unwatch_wrapper(&node);
-        if let Body::Dir(dir) = &node.body {
-            self.unwatch_dir(&node, dir);
-        }
+        self.unwatch_dir(&node);
         self.leave_in_order(&node);
     }
 
