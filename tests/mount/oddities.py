@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import mmap
 import os
+import signal
 import stat
 import struct
 import subprocess
@@ -258,9 +259,9 @@ def mapping():
     child = os.fork()
     if child == 0:
         os.ftruncate(fd, 100)
-        libc.memcpy(ctypes.create_string_buffer(1), ctypes.addressof(ctypes.c_char.from_buffer(shared, 60_000)), 1)
+        ctypes.string_at(ctypes.addressof(ctypes.c_char.from_buffer(shared, 60_000)), 1)
         os._exit(0)
-    tell("touch behind the end of a map", lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    tell("touch behind the end of a map", lambda: signal.Signals(-os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
     os.close(fd)
 
 
