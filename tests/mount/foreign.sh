@@ -17,8 +17,7 @@ cp -a "$vault" "$work/other"
 mkdir "$work/other-mnt"
 # Without a journal its files are what was written to them, at once.
 "$OXCRYPT" mount "$work/other" "$work/other-mnt" --durability none --password-file "$work/password" >/dev/null 2>"$work/daemon.log"
-other_gone() { ! mounted "$work/other-mnt" || umount -l "$work/other-mnt"; clean_up; }
-trap other_gone EXIT
+undo='! mounted "$work/other-mnt" || umount -l "$work/other-mnt"'
 mount_vault
 [ -f "$work/other-mnt/keep" ] || fail "the second mount is empty"
 python3 "$here/foreign.py" watch "$mnt" "$work/other-mnt" "$work/other" "$vault" "$pid" >"$work/out" 2>&1 || {

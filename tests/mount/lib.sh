@@ -24,12 +24,19 @@ fail() {
     exit 1
 }
 
-pass() { printf '%s: ok in %d s: %s\n' "$name" "$((SECONDS - began))" "$*"; }
+passed=
+pass() {
+    passed=yes
+    printf '%s: ok in %d s: %s\n' "$name" "$((SECONDS - began))" "$*"
+}
 
-# Ends what this test started and nothing else.
+# Ends what this test started and nothing else. A test that has more to undo says how in `undo`, and
+# leaves the trap alone: whatever ran there first would decide how the test ended.
+undo=
 clean_up() {
     local status=$?
     trap - EXIT
+    eval "$undo" || true
     # One that a test has stopped would let nobody unmount.
     [ -z "$pid" ] || kill -CONT "$pid" 2>/dev/null || true
     if [ -n "$mnt" ] && mounted "$mnt"; then
@@ -42,6 +49,8 @@ clean_up() {
     if [ -z "$mnt" ] || ! mounted "$mnt"; then
         rm -rf --one-file-system "$work"
     fi
+    # However it came to its end: who did not pass has failed.
+    [ "$status" != 0 ] || [ -n "$passed" ] || status=1
     exit "$status"
 }
 trap clean_up EXIT

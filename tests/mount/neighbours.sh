@@ -44,7 +44,7 @@ install -d -m 700 -o "$user" -g "$user" "$work/home/run"
 chown "$user:$user" "$work/home/password"
 fuse_mode=$(stat -c %a /dev/fuse)
 chmod 666 /dev/fuse
-trap 'chmod "$fuse_mode" /dev/fuse; clean_up' EXIT
+undo='chmod "$fuse_mode" /dev/fuse'
 as_user() {
     setpriv --reuid "$user" --regid "$user" --clear-groups env HOME="$work/home" XDG_RUNTIME_DIR="$work/home/run" "$@"
 }

@@ -13,7 +13,7 @@ chown -R "$user:$user" "$work/home"
 if [ -n "${chmod_fuse:-}" ]; then
     # As udev sets it up everywhere but in some containers.
     chmod 666 /dev/fuse
-    trap 'chmod "$chmod_fuse" /dev/fuse; clean_up' EXIT
+    undo='chmod "$chmod_fuse" /dev/fuse'
 fi
 
 as_user() {
