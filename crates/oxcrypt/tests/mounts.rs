@@ -414,6 +414,22 @@ fn one_writer_and_any_number_of_readers() {
 }
 
 #[test]
+fn a_lock_waits_for_who_is_about_to_let_go() {
+    let Some(Bed(ox)) = &Bed::new() else { return };
+    ox.run(&format!("mount v m {PW}")).good();
+    let open = std::fs::File::open(ox.path("m/docs/hello.txt")).unwrap();
+    ox.run("lock m").failed(9, "is in use");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(open);
+        });
+        ox.run("lock m").good();
+    });
+    assert!(!is_mounted(&ox.path("m")));
+}
+
+#[test]
 fn idle_locks_but_never_with_open_files() {
     let Some(Bed(ox)) = &Bed::new() else { return };
     ox.run(&format!("mount v m --idle 1s {PW}")).good();

@@ -145,7 +145,7 @@ pub(crate) struct Live {
     pub(crate) meter: Arc<Meter>,
     pub(crate) events: Arc<EventLog>,
     pub(crate) since: String,
-    /// The mount is being ended on purpose.
+    /// The mount has been ended, and its process is about to.
     pub(crate) ending: AtomicBool,
     /// Why it is about to be ended. Told when it has ended, by the thread that serves: who unmounts
     /// may not get to it any more.

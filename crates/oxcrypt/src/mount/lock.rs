@@ -124,6 +124,9 @@ pub(super) fn find(ctx: &Ctx, mounts: Vec<Mounted>, word: &OsString) -> Result<V
 /// For what the kernel holds of open files to be handed over, before they are cut off.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 
+/// For programs that only looked, and for children just begun that have what their parents had open.
+const LET_GO: Duration = Duration::from_millis(250);
+
 /// For a process that was killed to be gone.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
@@ -210,7 +213,7 @@ fn told_by_whom(mount: &Mounted) -> Failure {
     failure
 }
 
-/// In the mount's own process: hook, unmount, and the note that it was on purpose.
+/// In the mount's own process: hook, unmount, and the note that it is ending.
 pub(super) fn from_inside(live: &Live, how: How) -> Result<()> {
     if let Some(command) = &live.before_lock {
         hooks::before_lock(live, command);
@@ -225,7 +228,7 @@ pub(super) fn from_inside(live: &Live, how: How) -> Result<()> {
             UnmountFlags::DETACH
         }
     };
-    let done = end_mount(live, flags);
+    let done = end_mount(live, flags, LET_GO);
     if let Err(e) = &done {
         live.events.say("lock_failed", Some(e.message.clone()));
     }
@@ -271,20 +274,27 @@ pub(super) fn quietly(live: &Live) -> Result<()> {
         }
         hooks::before_lock(live, command);
     }
-    end_mount(live, UnmountFlags::empty())
+    end_mount(live, UnmountFlags::empty(), Duration::ZERO)
 }
 
-fn end_mount(live: &Live, flags: UnmountFlags) -> Result<()> {
-    live.ending.store(true, Ordering::Release);
-    match unmount(&live.point, flags) {
-        // Somebody else was faster, the hook perhaps.
-        Err(_) if table::at(&live.point).is_ok_and(|left| left.is_none()) => Ok(()),
-        Err(e) => {
-            live.ending.store(false, Ordering::Release);
-            Err(e)
+/// Unmounts, if need be after waiting so long for programs that are about to let go of it.
+fn end_mount(live: &Live, flags: UnmountFlags, patience: Duration) -> Result<()> {
+    let end = Instant::now() + patience;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match unmount(&live.point, flags) {
+            Ok(()) => break,
+            // Somebody else was faster, the hook perhaps.
+            Err(_) if table::at(&live.point).is_ok_and(|left| left.is_none()) => break,
+            Err(e) if e.exit == Exit::Busy && Instant::now() + pause < end => {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            Err(e) => return Err(e),
         }
-        Ok(()) => Ok(()),
     }
+    live.ending.store(true, Ordering::Release);
+    Ok(())
 }
 
 /// Ends the process of a mount that was taken out of sight: its users get errors from then on.
