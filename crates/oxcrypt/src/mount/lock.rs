@@ -1,6 +1,8 @@
 //! `lock`: unmount and forget the keys, in bounded time.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -303,8 +305,18 @@ pub(super) fn end_process(live: &Live) -> ! {
     std::process::exit(0);
 }
 
-/// Takes a mount out of the tree at once; it ends when nobody uses it any more.
+/// Takes a mount that nobody serves any more out of the tree at once, and has the kernel end what is
+/// still asked of it: a process that was killed may leave a thread that waits, by way of the kernel,
+/// for one who waits for the mount.
 pub(super) fn detach(mount: &Mounted) -> Result<()> {
+    // Where the kernel shows its connections, they can be cut by who mounted, too. Opened first: what is
+    // open stays that connection's, also if the number is given to another mount.
+    let connection = format!("/sys/fs/fuse/connections/{}/abort", mount.minor);
+    if let Ok(mut abort) = OpenOptions::new().write(true).open(connection)
+        && mount.is_there()?
+    {
+        let _ = abort.write_all(b"1");
+    }
     unmount(&mount.point, UnmountFlags::DETACH)
 }
 
