@@ -16,7 +16,7 @@ use super::busy::Look;
 use super::control::{self, How};
 use super::live::Live;
 use super::table::{self, Mounted};
-use super::{busy, hooks};
+use super::{busy, hooks, look};
 use crate::ctx::Ctx;
 use crate::exit::Exit;
 use crate::failure::{Failure, Host, Result};
@@ -188,13 +188,7 @@ fn lock(mount: &Mounted, how: How, timeout: Duration) -> Result<()> {
 
 /// Whether a process runs; one that only waits to be collected by its parent does not.
 fn runs(process: Pid) -> bool {
-    let pid = process.as_raw_nonzero();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim_start().chars().next());
-    state.is_some_and(|state| state != 'Z' && state != 'X')
+    look::state_of(process).is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 /// Whether the process of a mount is on its way out: its threads end one after the other, and its

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::control;
 use super::live::Status;
@@ -49,10 +50,12 @@ impl Mounted {
     }
 
     /// Whether the process behind it is gone: every access fails. One that listens is not, whether it
-    /// answers or not.
+    /// answers or not; unless it was killed, and a thread that cannot end keeps its files open.
     pub(crate) fn is_stale(&self) -> bool {
-        !control::is_listening(self, PATIENCE)
-            && matches!(self.asked_of_the_kernel(PATIENCE), State::Stale)
+        if control::is_listening(self, PATIENCE) {
+            return control::process(self).is_some_and(has_ended);
+        }
+        matches!(self.asked_of_the_kernel(PATIENCE), State::Stale)
     }
 
     fn asked_of_the_kernel(&self, patience: Duration) -> State {
@@ -69,6 +72,18 @@ impl Mounted {
             Err(_) => State::Silent,
         }
     }
+}
+
+/// Whether a process has ended, as far as it can: one that cannot be seen has not.
+fn has_ended(process: Pid) -> bool {
+    matches!(state_of(process), Some('Z' | 'X'))
+}
+
+/// What the kernel says a process does.
+pub(super) fn state_of(process: Pid) -> Option<char> {
+    let pid = process.as_raw_nonzero();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 /// How several mounts do, all asked at the same time.
